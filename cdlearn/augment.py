@@ -1,0 +1,243 @@
+"""Two random views of every image of a batch, in one pass, on the batch's device.
+
+Crop, flip, resize and blur are all linear along an axis, so each is a small matrix of its own for every image and one
+batched matrix product for all of them; the colour operations are written so that each image has its own order of them.
+Every operation does what torchvision.transforms.v2.functional does for the same parameters (tests/test_augment.py).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, torchvision's digits
+
+
+def resize_matrix(start: Tensor, length: Tensor, source: int, target: int, flip: Tensor | None = None) -> Tensor:
+    """Matrices that crop ``length`` pixels from ``start`` and resize them to ``target``: bilinear, antialiased.
+
+    start, length: (M,) in pixels; flip: (M,) bool, reverses the output. Returns (M, target, source) float32 whose
+    rows sum to 1. The kernel is a triangle as wide as the larger of a source and a target pixel, cut off at the crop.
+    """
+    start, length = (v.float().view(-1, 1, 1) for v in (start, length))
+    scale = length / target
+    out = torch.arange(target, device=start.device).view(1, -1, 1).expand(len(start), -1, -1)
+    if flip is not None:
+        out = torch.where(flip.view(-1, 1, 1), target - 1 - out, out)
+    pixel = torch.arange(source, device=start.device).view(1, 1, -1)
+    centre = start + (out + 0.5) * scale
+    weight = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp_(min=0)
+    weight = weight * ((pixel >= start) & (pixel < start + length))
+    return weight / weight.sum(2, keepdim=True)
+
+
+def blur_matrix(sigma: Tensor, size: int, kernel: int) -> Tensor:
+    """Matrices of a Gaussian blur along an axis of ``size`` pixels, the edge reflected; identity where sigma is 0.
+
+    sigma: (M,) in pixels; kernel: odd number of taps, at most 2 size - 1. Returns (M, size, size) float32.
+    """
+    reach = kernel // 2
+    tap = torch.arange(-reach, reach + 1, device=sigma.device)
+    weight = torch.exp(-0.5 * (tap / sigma.clamp(min=1e-6).view(-1, 1)) ** 2)
+    weight = weight / weight.sum(1, keepdim=True)
+    reached = (torch.arange(size, device=sigma.device).view(-1, 1) + tap).abs()
+    reached = torch.where(reached >= size, 2 * size - 2 - reached, reached)  # 0 1 2 | 1 0: the edge is not repeated
+    return torch.zeros(len(sigma), size, size, device=sigma.device).scatter_add_(
+        2, reached.expand(len(sigma), -1, -1), weight.unsqueeze(1).expand(-1, size, -1)
+    )
+
+
+def apply_rows_and_columns(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(M, 3, H, W), (M, S, H), (M, T, W) -> (M, 3, S, T)."""
+    return rows.unsqueeze(1) @ images @ columns.unsqueeze(1).mT
+
+
+def luma(images: Tensor) -> Tensor:
+    """(M, 3, S, S) -> (M, 1, S, S)."""
+    red, green, blue = images.unbind(1)
+    return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue).unsqueeze(1)
+
+
+def blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    """factor x images + (1 - factor) x other, kept within [0, 1]; factor is (M,)."""
+    return torch.lerp(other, images, factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of (M, 3, S, S) by ``shift`` (M,), in turns of the colour circle: -0.5 to 0.5.
+
+    Turning keeps the largest and the smallest channel (value and chroma), so only the hue goes through HSV.
+    """
+    red, green, blue = images.unbind(1)
+    value, low = images.amax(1), images.amin(1)
+    chroma = value - low
+    safe = torch.where(chroma == 0, 1, chroma)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    sixth = (hue + 6 * shift.view(-1, 1, 1)).unsqueeze(1)  # in sixths of a turn
+    offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    k = torch.remainder(offset + sixth, 6)
+    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for M views; every field (M,) or (M, 3). Kept apart from TwoViews so that tests can set them."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    flip: Tensor
+    factors: Tensor  # (M, 3): brightness, contrast, saturation, each 1 where the image keeps its own
+    order: Tensor  # (M, 3): the order in which these three are applied
+    hue_after: Tensor  # how many of the three come before the hue
+    hue: Tensor
+    gray: Tensor
+    sigma: Tensor
+
+
+class TwoViews:
+    """Random resized crop, flip, colour jitter, grayscale, blur: the augmentation of SimCLR and CC.
+
+    ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and gives two float32 (N, 3, size, size) in [0, 1].
+    Each view of each image has its own draw of everything; the same generator state gives the same views.
+
+    Args:
+        size: side of a view in pixels.
+        crop: smallest and largest share of the area that a crop keeps; its aspect ratio is 3:4 to 4:3.
+        brightness, contrast, saturation: factors are drawn from [1 - x, 1 + x].
+        hue: shifts are drawn from [-hue, hue] turns.
+        jitter, gray, blur: probabilities of colour jitter, grayscale and Gaussian blur (sigma 0.1-2 at 224 px, and
+            in proportion to the size).
+        both: False leaves the first view plain, only resized (the paper's Tables 7 and 10).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        crop: tuple[float, float] = (0.08, 1.0),
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        jitter: float = 0.8,
+        gray: float = 0.2,
+        blur: float = 0.0,
+        flip: float = 0.5,
+        both: bool = True,
+    ):
+        if not 0 < crop[0] <= crop[1] <= 1:
+            raise ValueError(f"crop is a range of area shares with 0 < low <= high <= 1, got {crop}")
+        if not 0 <= hue <= 0.5:
+            raise ValueError(f"hue is at most 0.5, half a turn of the colour circle, got {hue}")
+        self.size, self.crop, self.hue, self.both = size, crop, hue, both
+        self.strengths = (brightness, contrast, saturation)
+        self.jitter, self.gray, self.blur, self.flip = jitter, gray, blur, flip
+        self.kernel = max(3, size // 10 | 1)
+
+    @classmethod
+    def of(cls, config) -> "TwoViews":
+        """The views that a Config asks for."""
+        names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
+        return cls(**{name: getattr(config, name) for name in names}, both=config.both_views)
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        n, _, height, width = images.shape
+        views = self.apply(torch.cat([images, images]), self.draw(2 * n, height, width, images.device, generator))
+        first, second = views.chunk(2)
+        return (first if self.both else to_size(images, self.size)), second
+
+    def draw(self, m: int, height: int, width: int, device, generator=None) -> Draws:
+        """Draw everything for m views of images of height x width pixels."""
+
+        def uniform(*shape, low=0.0, high=1.0):
+            return torch.rand(*shape, device=device, generator=generator) * (high - low) + low
+
+        top, left, h, w = draw_crops(uniform, m, height, width, self.crop)
+        jittered = uniform(m) < self.jitter
+        strengths = torch.tensor(self.strengths, device=device)
+        factors = 1 + (2 * uniform(m, 3) - 1) * strengths
+        blurred = uniform(m) < self.blur
+        return Draws(
+            top=top,
+            left=left,
+            height=h,
+            width=w,
+            flip=uniform(m) < self.flip,
+            factors=torch.where(jittered.view(-1, 1), factors, 1),
+            order=uniform(m, 3).argsort(1),
+            hue_after=(uniform(m) * 4).long(),
+            hue=torch.where(jittered, uniform(m, low=-self.hue, high=self.hue), 0),
+            gray=uniform(m) < self.gray,
+            sigma=torch.where(blurred, uniform(m, low=0.1, high=2.0) * (self.size / 224), 0),
+        )
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1]."""
+        _, _, height, width = images.shape
+        rows = resize_matrix(draws.top, draws.height, height, self.size)
+        columns = resize_matrix(draws.left, draws.width, width, self.size, draws.flip)
+        x = apply_rows_and_columns(images.float() / 255, rows, columns).clamp_(0, 1)
+        if self.jitter:
+            x = jitter(x, draws)
+        if self.gray:
+            x = blend(x, luma(x), 1 - draws.gray.float())
+        if self.blur:
+            matrix = blur_matrix(draws.sigma, self.size, self.kernel)
+            x = apply_rows_and_columns(x, matrix, matrix)
+        return x
+
+
+def jitter(x: Tensor, draws: Draws) -> Tensor:
+    """Brightness, contrast, saturation and hue in each image's own order.
+
+    The first three are all blends: with black, with the mean grey, with the grey image. So one pass serves all images
+    whatever their order, and the hue, whose place differs too, falls between two rounds of such passes: a pass that
+    an image takes in the other round has the factor 1.
+    """
+    for before_hue in (True, False):
+        for place in range(3):
+            operation = draws.order[:, place]
+            factor = draws.factors.gather(1, operation.view(-1, 1)).squeeze(1)
+            now = (place < draws.hue_after) == before_hue
+            grey = luma(x)
+            kind = operation.view(-1, 1, 1, 1)
+            other = torch.where(kind == 2, grey, torch.where(kind == 1, grey.mean((2, 3), keepdim=True), 0))
+            x = blend(x, other, torch.where(now, factor, 1))
+        if before_hue:
+            x = adjust_hue(x, draws.hue)
+    return x
+
+
+def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, float]) -> tuple[Tensor, ...]:
+    """torchvision's RandomResizedCrop: ten tries at an area and a ratio that fit, else the largest centred crop.
+
+    Returns top, left, height, width, each (m,) int64 in pixels.
+    """
+    tries = 10
+    area = height * width * uniform(m, tries, low=crop[0], high=crop[1])
+    ratio = torch.exp(uniform(m, tries, low=math.log(3 / 4), high=math.log(4 / 3)))
+    w, h = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.int().argmax(1, keepdim=True)  # the first try that fits
+    w, h = w.gather(1, first).squeeze(1), h.gather(1, first).squeeze(1)
+    found = fits.any(1)
+    w = torch.where(found, w, min(width, round(height * 4 / 3))).long()
+    h = torch.where(found, h, min(height, round(width * 4 / 3))).long()
+    top = torch.where(found, (uniform(m) * (height - h + 1)).long(), (height - h) // 2)
+    left = torch.where(found, (uniform(m) * (width - w + 1)).long(), (width - w) // 2)
+    return top, left, h, w
+
+
+def to_size(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see."""
+    x = images.float() / 255
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return x

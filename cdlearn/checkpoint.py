@@ -1,0 +1,90 @@
+"""Checkpoints that describe themselves, load as weights only, and are never half written."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from cdlearn.config import Config
+from cdlearn.errors import UserError
+
+FORMAT = "cdlearn checkpoint 1"
+
+
+def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
+    """Let ``content`` write the bytes of ``path``, whole or not at all.
+
+    They go to a file beside it that takes its name only when complete and on the disk, so a full disk or a kill leaves
+    the old file as it was.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    path = Path(path)
+    part = None
+    try:
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        with os.fdopen(descriptor, "wb") as file:
+            content(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        kept = "; the one from before is whole" if path.exists() else ""
+        raise UserError(f"cannot save {path} ({reason}){kept}; free some space, then --resume {path.parent}") from error
+    finally:
+        if part:
+            Path(part).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A small text file, whole or not at all; see :func:`write`."""
+    write(path, lambda file: file.write(text.encode()))
+
+
+def save(path: Path, state: dict) -> None:
+    """Write ``state`` (tensors, numbers, strings, lists and dicts of them); see :func:`write`."""
+    write(path, lambda file: torch.save({"format": FORMAT, **state}, file))
+
+
+def read(path: Path) -> dict:
+    """The state that :func:`save` wrote, on the CPU.
+
+    Raises:
+        UserError: for a missing or damaged file, one that is not ours, or one that would run code on loading.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}; is the folder a run of cdlearn.train?")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged zip, foreign pickle, unsafe globals: each raises its own kind
+        raise UserError(f"{path} is refused: damaged, or not made by cdlearn ({type(error).__name__})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UserError(f"{path} is refused: not a {FORMAT}")
+    return state
+
+
+def load_model(run: str | Path):
+    """The trained model of a run (folder or checkpoint file), in evaluation mode, and its Config.
+
+    Returns:
+        (model, config): ``model.represent(x)`` gives ``backbone`` and ``output``.
+    """
+    from cdlearn.methods import build
+
+    path = Path(run)
+    state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
+    try:
+        config = Config(**{**state["config"], "crop": tuple(state["config"]["crop"])})
+        model = build(config)
+        model.load_state_dict(state["model"])
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is refused: its settings and weights do not fit together ({reason})") from error
+    return model.eval(), config

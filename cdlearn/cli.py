@@ -1,0 +1,174 @@
+"""The command lines: options made from the settings, errors in one line."""
+
+import argparse
+import json
+import platform
+import re
+import shlex
+import signal
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+import torchvision
+
+from cdlearn import checkpoint, report
+from cdlearn.config import METHODS, PRESETS, Config
+from cdlearn.data import ImageSet, load
+from cdlearn.errors import UserError, did_you_mean
+from cdlearn.train import Interrupted, fit
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest known option."""
+
+    def error(self, message: str):
+        for word in re.findall(r"--[\w-]+", message) if "unrecognized" in message else []:
+            message = f"unknown option {word}{did_you_mean(word, self._option_string_actions)}"
+            break
+        raise UserError(f"{message}; see --help")
+
+
+def parser() -> Parser:
+    """One option a setting; only those given appear in the result."""
+    made = Parser(
+        prog="python -m cdlearn.train",
+        description="Learn representations of images without labels.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    made.add_argument("--preset", help=f"{', '.join(PRESETS)}; gpu where there is one, else laptop")
+    made.add_argument("--out", type=Path, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
+    made.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
+    for field in fields(Config):
+        option = "--" + field.name.replace("_", "-")
+        if field.name == "preset":
+            continue
+        if field.type is bool:
+            made.add_argument(option, action=argparse.BooleanOptionalAction)
+        elif field.name == "crop":
+            made.add_argument(option, nargs=2, type=float, metavar=("LOW", "HIGH"))
+        elif field.name == "method":
+            made.add_argument(option, help=", ".join(METHODS))
+        else:
+            made.add_argument(option, type=field.type if isinstance(field.type, type) else int)
+    return made
+
+
+def guarded(work) -> int:
+    """Run ``work`` and turn every trouble a user can mend into one line and an exit status."""
+    try:
+        work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as error:
+        return 128 + error.signal_number
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except torch.OutOfMemoryError:
+        print("error: the device's memory is full; try a smaller --batch-size or --size", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(arguments: list[str] | None = None) -> int:
+    """``python -m cdlearn.train``."""
+    return guarded(lambda: _train(sys.argv[1:] if arguments is None else arguments))
+
+
+def _train(arguments: list[str]) -> None:
+    began = time.monotonic()
+    given = vars(parser().parse_args(arguments))
+    resume, skip_bad = given.pop("resume", None), given.pop("skip_bad", False)
+    asked_out = given.pop("out", None)
+    if "crop" in given:
+        given["crop"] = tuple(given["crop"])
+    if resume:
+        config, skip_bad = resumed(resume, given, skip_bad)
+        out = resume
+    else:
+        config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
+    images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+    if not resume:
+        out = new_run(asked_out or default_out(config), asked_out is not None)
+        describe(out, config, images, arguments, skip_bad)
+    epochs = config.epochs_for(len(images))
+    print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
+    print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
+    try:
+        model = fit(config, images, out, resume=bool(resume), progress=True)
+    except Interrupted:
+        print(f"\nsaved; go on with: python -m cdlearn.train --resume {out}", file=sys.stderr)
+        raise
+    trained = sum(row["seconds"] for row in model.history)
+    report.close(model, config, images, out, model.history)
+    print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
+
+
+def default_out(config: Config) -> Path:
+    """A name of its own for every data set, method, preset and seed."""
+    data = Path(config.data).name or "images"
+    return Path("runs") / f"{data}-{config.method}-{config.preset}-s{config.seed}"
+
+
+def new_run(out: Path, chosen: bool) -> Path:
+    """Make the folder of a run. One that holds a run is never written into: a chosen name is refused, else a new found.
+
+    Raises:
+        UserError: naming the folder.
+    """
+    if chosen and (out / "config.json").exists():
+        raise UserError(f"{out} holds a run already; go on with --resume {out}, or choose another --out")
+    free, number = out, 2
+    while (free / "config.json").exists():
+        free, number = out.with_name(f"{out.name}-{number}"), number + 1
+    try:
+        free.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {free} ({error.strerror}); choose another --out") from error
+    return free
+
+
+def describe(out: Path, config: Config, images: ImageSet, arguments: list[str], skip_bad: bool) -> None:
+    """config.json: everything needed to repeat the run."""
+    described = {
+        "command": shlex.join(["python", "-m", "cdlearn.train", *arguments]),
+        "config": config.as_dict(),
+        "skip_bad": skip_bad,
+        "images": len(images),
+        "classes": list(images.classes),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+    }
+    checkpoint.write_text(out / "config.json", json.dumps(described, indent=1) + "\n")
+
+
+def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
+    """The settings of a run to go on with. Raises UserError where other settings were asked for, showing both."""
+    try:
+        described = json.loads((run / "config.json").read_text())
+        saved = described["config"]
+        config = Config(**{**saved, "crop": tuple(saved["crop"])})
+    except FileNotFoundError as error:
+        raise UserError(f"no run to resume in {run}: config.json is missing") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{run / 'config.json'} is damaged ({error}); the run cannot go on") from error
+    if not (run / "checkpoint.pt").exists():
+        raise UserError(f"{run} was stopped before its first checkpoint; remove it and start again")
+    changed = [
+        f"{k} is {getattr(config, k)} there, {v} here"
+        for k, v in given.items()
+        if getattr(config, k) != v and k != "device"
+    ]
+    if changed:
+        raise UserError(f"{run} was made with other settings ({'; '.join(changed)}); leave them out or start a new run")
+    return config, skip_bad or described.get("skip_bad", False)

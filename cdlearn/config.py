@@ -1,0 +1,127 @@
+"""Every setting once, each with its why, and the presets: the rungs from a laptop to the paper."""
+
+from dataclasses import asdict, dataclass, fields
+
+from cdlearn.errors import UserError, did_you_mean
+
+METHODS = ("cd", "simclr")
+PRESETS = ("smoke", "laptop", "gpu", "paper")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a run. ``Config.preset(name, **overrides)`` is the way to make one."""
+
+    preset: str = "laptop"
+    # what is learned from
+    data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
+    size: int = 32  # side in pixels of what the network sees
+    limit: int | None = None  # this many images, drawn with the seed; None takes all
+    seed: int = 42  # the paper's
+    # the network
+    method: str = "cd"
+    backbone: str = "tiny"
+    stem: str = "small"  # imagenet for 224 px; at 32 px it throws nearly everything away
+    width: int = 32  # channels of tiny's stem
+    dim: int = 128  # d, size of z; the paper: as the batch
+    hidden: int = 128  # between the layers of projector and predictor; the paper: as h
+    heads: int = 128  # K; the paper: as the batch
+    # the loss
+    alpha: float = 1.0  # weight of the entropy
+    instance_temperature: float = 0.5
+    feature_temperature: float = 1.0
+    head_batch_norm: bool = True  # before the sigmoid; without it heads fall to 0.5 (Table 4)
+    per_view_batch_norm: bool = False  # True as published: two passes, each normalised by itself; slower
+    # the views
+    crop: tuple[float, float] = (0.08, 1.0)  # share of the area a crop keeps
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    jitter: float = 0.8  # probability of the four above
+    gray: float = 0.2
+    blur: float = 0.0  # ImageNet-10 alone is blurred in the paper
+    both_views: bool = True  # False leaves one view plain (Tables 7 and 10)
+    # the training
+    epochs: int = 0  # 0: as many as show `views` views, so that the time does not depend on the number of images
+    views: int = 600_000
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: int = 50  # steps in which the learning rate rises; BatchNorm settles meanwhile
+    cosine: bool = True  # to zero, without restarts
+    clip: float = 1.0  # largest gradient norm; 0 for no clipping
+    # the machine
+    device: str = ""  # "" takes cuda where there is one
+    amp: bool = True  # bf16 where the device has units for it: 3 times the speed, losses stay in float32
+    compile: bool = False  # pays on a GPU; needs a C++ compiler and a minute on a CPU
+    # the scores
+    kmeans_seeds: int = 3
+
+    @classmethod
+    def preset(cls, name: str, **overrides) -> "Config":
+        """The settings of a rung for the data at hand, changed by ``overrides``.
+
+        Raises:
+            UserError: for an unknown preset or setting (with the nearest name), or a value out of range.
+        """
+        if name not in PRESETS:
+            raise UserError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}; there are {', '.join(PRESETS)}")
+        known = {f.name for f in fields(cls)}
+        for key in overrides:
+            if key not in known:
+                raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+        settings = {"preset": name, **_PRESETS[name]}
+        data = overrides.get("data", cls.data)
+        if data == "shapes" and name != "paper":
+            settings |= _ON_SHAPES[name]
+        if data in _STRONG_COLOUR and name == "paper":
+            settings |= _STRONG_COLOUR[data]
+        config = cls(**{**settings, **overrides})
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raises UserError for the first setting that cannot work, naming it."""
+        if self.method not in METHODS:
+            raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
+        for name in ("size", "width", "dim", "hidden"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
+        for name, least in (("batch_size", 2), ("heads", 2)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} {getattr(self, name)}: must be at least {least}, or nothing is contrasted")
+        if self.epochs < 0 or (self.epochs == 0 and self.views < 1):
+            raise UserError(f"epochs {self.epochs}: must be at least 1, or 0 to let views decide")
+        for name in ("lr", "instance_temperature", "feature_temperature"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} {getattr(self, name)}: must be positive")
+        for name in ("alpha", "clip", "brightness", "contrast", "saturation", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} {getattr(self, name)}: must not be negative")
+
+    def epochs_for(self, images: int) -> int:
+        """The number of epochs over this many images."""
+        return self.epochs or max(1, round(self.views / (2 * images)))
+
+    def as_dict(self) -> dict:
+        """For config.json and the checkpoint."""
+        return {**asdict(self), "crop": list(self.crop)}
+
+
+_PRESETS = {
+    "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
+    "laptop": dict(crop=(0.2, 1.0)),
+    "gpu": dict(backbone="resnet18", hidden=512, batch_size=512, heads=256, dim=256, epochs=200, crop=(0.2, 1.0),
+                compile=True),
+    "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
+                  per_view_batch_norm=True),
+}  # fmt: skip
+# Shapes keep all they have to tell in every crop, and their hue is to be ignored: a gentler crop, a full turn of hue
+_ON_SHAPES = {
+    "smoke": dict(crop=(0.5, 1.0), hue=0.5),
+    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=20),
+    "gpu": dict(crop=(0.5, 1.0), hue=0.5),
+}
+# s = 1 instead of 0.5 on STL-10 and ImageNet-10, and blur on the latter
+_STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
+_STRONG_COLOUR = {"stl10": _STRONG, "imagenet10": {**_STRONG, "blur": 0.5}}

@@ -1,0 +1,105 @@
+"""Embed every image, cluster, score against labels that the training never saw.
+
+``python -m cdlearn.evaluate RUN [--data NAME_OR_FOLDER]`` scores a finished run, on its own images or on others.
+"""
+
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
+from torch import Tensor, nn
+
+from cdlearn.augment import to_size
+from cdlearn.devices import autocast
+
+
+@torch.inference_mode()
+def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, amp: bool = True) -> dict[str, Tensor]:
+    """Both stages of every image, none dropped, in order.
+
+    images: uint8 (N, 3, H, W) -> ``{"backbone": (N, dim), "output": (N, K)}``, float32 on the CPU. The model is put
+    into evaluation mode for the while, so one image's result does not depend on the others in its batch.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, len(images), batch_size):
+        x = to_size(images[start : start + batch_size].to(device), size).contiguous(memory_format=torch.channels_last)
+        with autocast(device, amp):
+            parts.append({name: value.float() for name, value in model.represent(x).items()})
+    model.train(training)
+    return {name: torch.cat([part[name] for part in parts]).cpu() for name in ("backbone", "output")}
+
+
+def raw_pixels(images: Tensor, size: int) -> Tensor:
+    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 size^2)."""
+    return torch.cat([to_size(part, min(size, 32)).flatten(1) for part in images.split(1024)])
+
+
+def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """ACC: the share of images in the right cluster under the best one-to-one match (Kuhn, 1955)."""
+    table = confusion_matrix(labels, clusters)
+    rows, columns = linear_sum_assignment(-table)
+    return float(table[rows, columns].sum() / len(labels))
+
+
+def cluster(features: Tensor | np.ndarray, k: int, seed: int = 0, n_init: int = 10) -> np.ndarray:
+    """K-means (Lloyd, the best of n_init starts): (N, D) -> cluster numbers (N,)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: scored as it is
+        return KMeans(k, n_init=n_init, random_state=seed).fit_predict(np.asarray(features, dtype=np.float32))
+
+
+def cluster_scores(
+    features: Tensor | np.ndarray, labels: Tensor | np.ndarray, k: int | None = None, seeds: int = 3, n_init: int = 10
+) -> dict[str, float]:
+    """How well K-means on ``features`` finds the labels.
+
+    Args:
+        features: (N, D).
+        labels: (N,) integers.
+        k: number of clusters; None takes the number of different labels.
+        seeds: K-means is run with seeds 0 .. seeds-1, each the best of ``n_init`` starts.
+
+    Returns:
+        ``nmi``, ``ari``, ``acc`` in 0-1 (ari can fall below 0), the mean over the seeds, and ``nmi_std`` and so on.
+
+    Raises:
+        ValueError: where features and labels differ in number, or there are fewer images than clusters.
+    """
+    labels = np.asarray(labels)
+    k = k or len(np.unique(labels))
+    if len(features) != len(labels):
+        raise ValueError(f"{len(features)} features for {len(labels)} labels")
+    if len(features) < k:
+        raise ValueError(f"{len(features)} images cannot be put into {k} clusters")
+    rows = []
+    for seed in range(seeds):
+        found = cluster(features, k, seed, n_init)
+        rows.append(
+            (
+                normalized_mutual_info_score(labels, found),
+                adjusted_rand_score(labels, found),
+                clustering_accuracy(labels, found),
+            )
+        )
+    mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
+    return {
+        key: round(float(value), 4)
+        for name, m, s in zip(("nmi", "ari", "acc"), mean, std, strict=True)
+        for key, value in ((name, m), (f"{name}_std", s))
+    }
+
+
+def knn_accuracy(features: Tensor, labels: Tensor, neighbours: int = 20, limit: int = 4096) -> float:
+    """Share of images whose nearest other images, by cosine, vote for their label. A monitor; it chooses nothing."""
+    x = F.normalize(features[:limit].float(), dim=1)
+    near = (x @ x.T).fill_diagonal_(-1).topk(min(neighbours, len(x) - 1)).indices
+    votes = F.one_hot(labels[:limit][near], int(labels.max()) + 1).sum(1)
+    return (votes.argmax(1) == labels[:limit]).float().mean().item()

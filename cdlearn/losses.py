@@ -1,0 +1,120 @@
+"""The losses of Contrastive Disentangling (Jiang et al., 2024, Eq. 1-11) as pure functions.
+
+One function, :func:`nt_xent`, does the contrastive work at both levels: rows of ``z`` are images,
+columns of ``y`` are feature heads.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half-precision tensors as float32; float32 and float64 as they are."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross entropy between paired rows (Eq. 2-4; SimCLR's Eq. 1).
+
+    Row i of ``a`` and row i of ``b`` are a positive pair; the other 2M-2 rows are negatives. Similarity is the
+    cosine. The mean over all 2M rows is returned, so the loss does not change when ``a`` and ``b`` are swapped.
+
+    Args:
+        a, b: (M, D), any float type; the arithmetic is done in float32 at least.
+        temperature: divides the cosines; > 0.
+
+    Returns:
+        A scalar in nats. ln(2M-1) when all rows are alike.
+
+    Raises:
+        ValueError: for shapes that do not pair up, or for M < 2 (there is nothing to contrast with).
+    """
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(f"nt_xent pairs two M x D matrices of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if len(a) < 2:
+        raise ValueError("nt_xent needs at least 2 rows (images or heads): with 1 there are no negatives")
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    with torch.autocast(a.device.type, enabled=False):  # in bf16 a cosine has 3 digits: too few to be divided by 0.5
+        rows = F.normalize(torch.cat([at_least_float32(a), at_least_float32(b)]), dim=1)
+        logits = rows @ rows.T / temperature
+        itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        logits = logits.masked_fill(itself, -math.inf)  # k != i in the denominator of Eq. 3
+        partner = torch.arange(len(rows), device=rows.device).roll(len(a))  # row i's positive is row i +- M
+        return F.cross_entropy(logits, partner)
+
+
+def instance_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
+    """Instance level, Eq. 1-4: the N images of a batch against each other. z1, z2: (N, d) -> scalar."""
+    return nt_xent(z1, z2, temperature)
+
+
+def feature_loss(y1: Tensor, y2: Tensor, temperature: float = 1.0) -> Tensor:
+    """Feature level, Eq. 5-8: the K heads against each other, each described by its N answers.
+
+    y1, y2: (N, K), the heads' sigmoid outputs for the two views -> scalar. Raises ValueError for K = 1.
+    """
+    return nt_xent(y1.T, y2.T, temperature)
+
+
+def normalized_entropy(logits: Tensor) -> Tensor:
+    """Eq. 9 and 10: mean binary entropy of the heads, divided by ln 2, so between 0 and 1.
+
+    logits: the heads *before* the sigmoid, any shape -> scalar. With l = |logit| the entropy is
+    softplus(-l) + l sigmoid(-l); written so, it and its gradient stay finite and exact where p log p
+    has long become 0 * -inf (logit 9 in fp16, 7 in bf16).
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        size = at_least_float32(logits).abs()
+        nats = F.softplus(-size) + size * torch.sigmoid(-size)
+        return nats.mean() / math.log(2)
+
+
+def cd_loss(
+    z1: Tensor,
+    z2: Tensor,
+    logits1: Tensor,
+    logits2: Tensor,
+    alpha: float = 1.0,
+    instance_temperature: float = 0.5,
+    feature_temperature: float = 1.0,
+) -> dict[str, Tensor]:
+    """The whole objective of Algorithm 1: L_inst + L_feat - alpha L_entropy (Eq. 11 is its last two terms).
+
+    Args:
+        z1, z2: (N, d) projections of the two views.
+        logits1, logits2: (N, K) feature heads before the sigmoid.
+        alpha: weight of the entropy, which is maximised.
+
+    Returns:
+        The scalars ``loss`` (to minimise), ``instance``, ``feature`` and ``entropy``.
+    """
+    with torch.autocast(z1.device.type, enabled=False):
+        y1, y2 = (torch.sigmoid(at_least_float32(logits)) for logits in (logits1, logits2))
+    instance = instance_loss(z1, z2, instance_temperature)
+    feature = feature_loss(y1, y2, feature_temperature)
+    entropy = (normalized_entropy(logits1) + normalized_entropy(logits2)) / 2
+    return {
+        "loss": instance + feature - alpha * entropy,
+        "instance": instance,
+        "feature": feature,
+        "entropy": entropy,
+    }
+
+
+def nt_xent_start(rows: int) -> float:
+    """ln(2M-1): NT-Xent of M pairs when every row looks like every other, as before training."""
+    return math.log(2 * rows - 1)
+
+
+def nt_xent_floor(rows: int, temperature: float) -> float:
+    """NT-Xent of M pairs with perfect positives and negatives at right angles (3.57 for M=128, temperature 0.5)."""
+    return math.log(1 + (2 * rows - 2) * math.exp(-1 / temperature))
+
+
+def undecided_floor(heads: int, alpha: float = 1.0) -> float:
+    """L_feat - alpha L_entropy of K heads that answer 0.5 to everything: ln(2K-1) - alpha."""
+    return nt_xent_start(heads) - alpha

@@ -1,0 +1,67 @@
+"""Contrastive Disentangling (Jiang et al., 2024): instances, feature heads and their entropy."""
+
+import torch
+from torch import Tensor, nn
+
+from cdlearn import losses
+
+
+def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
+    """g of Section 3.1: (N, dim) -> (N, out)."""
+    return nn.Sequential(
+        nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out)
+    )
+
+
+def feature_heads(dim: int, hidden: int, heads: int, batch_norm: bool = True) -> nn.Sequential:
+    """The feature predictor without its sigmoid: z (N, dim) -> logits (N, heads).
+
+    The BatchNorm before the sigmoid is what keeps every head from answering 0.5 to everything (Table 4).
+    """
+    layers = [
+        nn.Linear(dim, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, heads, bias=not batch_norm),
+    ]
+    return nn.Sequential(*layers, nn.BatchNorm1d(heads)) if batch_norm else nn.Sequential(*layers)
+
+
+class CD(nn.Module):
+    """h = f(x), z = g(h), y = sigmoid(predictor(z)).
+
+    Args:
+        backbone: a module with ``.dim``.
+        config: reads dim, hidden, heads, alpha, head_batch_norm, instance_temperature, feature_temperature,
+            per_view_batch_norm.
+    """
+
+    def __init__(self, backbone: nn.Module, config):
+        super().__init__()
+        if config.heads < 2:
+            raise ValueError(f"heads is {config.heads}; CD contrasts heads with each other and needs at least 2")
+        self.config = config
+        self.backbone = backbone
+        self.projector = projector(backbone.dim, config.hidden, config.dim)
+        self.heads = feature_heads(config.dim, config.hidden, config.heads, config.head_batch_norm)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, 3, S, S) -> z (M, dim), logits (M, heads)."""
+        z = self.projector(self.backbone(x))
+        return z, self.heads(z)
+
+    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
+        config = self.config
+        if config.per_view_batch_norm:  # as published: BatchNorm sees one view at a time
+            (z1, logits1), (z2, logits2) = self(x1), self(x2)
+        else:  # one pass over both is faster, and BatchNorm cannot tell the views apart
+            (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        return losses.cd_loss(
+            z1, z2, logits1, logits2, config.alpha, config.instance_temperature, config.feature_temperature
+        )
+
+    def represent(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""
+        h = self.backbone(x)
+        return {"backbone": h, "output": torch.sigmoid(self.heads(self.projector(h)))}

@@ -1,0 +1,35 @@
+"""SimCLR (Chen et al., 2020): the instance level alone. It is CD with the feature heads taken off (Table 6)."""
+
+import torch
+from torch import Tensor, nn
+
+from cdlearn import losses
+from cdlearn.methods.cd import projector
+
+
+class SimCLR(nn.Module):
+    """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
+
+    def __init__(self, backbone: nn.Module, config):
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.projector = projector(backbone.dim, config.hidden, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, 3, S, S) -> z (M, dim)."""
+        return self.projector(self.backbone(x))
+
+    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
+        if self.config.per_view_batch_norm:
+            z1, z2 = self(x1), self(x2)
+        else:
+            z1, z2 = self(torch.cat([x1, x2])).chunk(2)
+        loss = losses.instance_loss(z1, z2, self.config.instance_temperature)
+        return {"loss": loss, "instance": loss}
+
+    def represent(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` z (N, dim), as in Tables 6 and 9."""
+        h = self.backbone(x)
+        return {"backbone": h, "output": self.projector(h)}

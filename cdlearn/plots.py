@@ -1,0 +1,118 @@
+"""Every figure. Each function returns a matplotlib Figure; colours and marks stay apart in grey print as well."""
+
+import matplotlib.pyplot as plt  # its import also teaches Jupyter to show a Figure
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
+
+# Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
+MARKS = "osD^vP*X<>"
+
+
+def figure(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.4) -> tuple[Figure, np.ndarray]:
+    """A grid of axes, (rows, columns), without pyplot's global list of figures."""
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=110)
+    return made, made.subplots(rows, columns, squeeze=False)
+
+
+def reference(axis, y: float, text: str, below: bool = False) -> None:
+    """A dotted horizontal line with its name on it."""
+    axis.axhline(y, color="0.35", linestyle=":", linewidth=1.2)
+    axis.annotate(
+        text, (1, y), (-3, -2 if below else 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+        ha="right", va="top" if below else "bottom", fontsize=8, color="0.25",
+    )  # fmt: skip
+
+
+def curve(axis, epochs, values, label: str, number: int) -> None:
+    """A line with a few marks, so that grey print tells it from the others."""
+    axis.plot(
+        epochs, values, label=label, color=COLOURS[(0, 4, 2)[number]], marker=MARKS[number],
+        markevery=max(1, len(epochs) // 8), markersize=5, linewidth=1.8,
+    )  # fmt: skip
+
+
+def losses(history: list[dict[str, float]], config) -> Figure:
+    """The loss terms over the epochs, with the values they can be expected to have (rows of metrics.csv)."""
+    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s", "knn")]
+    epochs = [row["epoch"] for row in history]
+    column = {name: np.array([row[name] for row in history]) for name in terms}
+    n, k = config.batch_size, config.heads
+    panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
+    panels = [[name for name in panel if name in terms] for panel in panels]
+    made, axes = figure(len(panels))
+    for axis, panel in zip(axes[0], panels, strict=True):
+        name = panel[0]
+        if name != "feature":
+            curve(axis, epochs, column[name], name, 0)
+        axis.set(xlabel="epoch", ylabel="loss (nats)", title=name)
+        if name == "instance":
+            axis.set_title(f"instance level, N = {n} images")
+            reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}", below=True)
+            floor = nt_xent_floor(n, config.instance_temperature)
+            reference(axis, floor, f"negatives at right angles: {floor:.2f}")
+        elif name == "feature":
+            axis.set_title(f"feature level, K = {k} heads")
+            curve(axis, epochs, column["feature"], "feature loss", 0)
+            curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
+            start, floor = nt_xent_start(k), undecided_floor(k, config.alpha)
+            reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
+            reference(axis, floor, f"all answers 0.5: {floor:.2f}", below=True)
+            axis.legend(fontsize=8, loc="center right")
+        elif name == "entropy":
+            axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))
+            reference(axis, 1.0, "all answers 0.5", below=True)
+        axis.margins(y=0.12)
+    return made
+
+
+def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None) -> Figure:
+    """For each head, the images it answers to most (left) and least (right).
+
+    images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head.
+    """
+    count = len(next(iter(gallery.values()))[0])
+    made = Figure(figsize=(0.62 * (2 * count + 1) + 2.1, 0.68 * len(gallery) + 0.7), dpi=110)
+    axes = made.subplots(
+        len(gallery), 2 * count + 1, squeeze=False,
+        gridspec_kw=dict(wspace=0.06, hspace=0.1, left=0.22, right=0.99, top=1 - 0.5 / (0.68 * len(gallery) + 0.7), bottom=0.02),
+    )  # fmt: skip
+    for row, (head, (most, least)) in zip(axes, gallery.items(), strict=True):
+        for axis in row:
+            axis.axis("off")
+        for axis, number in zip([*row[:count], *row[count + 1 :]], [*most.tolist(), *least.tolist()], strict=True):
+            axis.imshow(images[number].permute(1, 2, 0))
+        note = f"\n{notes[head]}" if notes and head in notes else ""
+        row[0].text(-0.15, 0.5, f"head {head}{note}", transform=row[0].transAxes, ha="right", va="center", fontsize=8)
+    axes[0, 0].set_title("answers most to", loc="left", fontsize=10)
+    axes[0, count + 1].set_title("answers least to", loc="left", fontsize=10)
+    return made
+
+
+def scatter(axis, points: np.ndarray, labels: np.ndarray, names, title: str, legend: bool = False) -> None:
+    """Points (N, 2), a colour and a mark a label; labels None draws them all alike."""
+    if labels is None:
+        axis.scatter(*points.T, s=6, color="0.3", linewidths=0)
+    else:
+        for number, value in enumerate(np.unique(labels)):
+            of = labels == value
+            style = dict(color=COLOURS[number % 10], marker=MARKS[number % 10], edgecolors="0.25", linewidths=0.2)
+            axis.scatter(*points[of].T, s=12, label=str(names[value]) if len(names) else str(value), **style)
+    if legend and labels is not None:
+        axis.legend(fontsize=8, markerscale=1.6, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axis.set(title=title, xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", xticks=[], yticks=[])
+
+
+def embedding(points: dict[str, np.ndarray], colourings: dict[str, tuple[np.ndarray | None, tuple[str, ...]]]) -> Figure:
+    """A map of each stage (columns), coloured by each of ``colourings`` (rows): name -> (labels (N,), value names)."""
+    made, axes = figure(len(points), len(colourings), 4.2, 3.7)
+    for row, (what, (labels, names)) in zip(axes, colourings.items(), strict=True):
+        for axis, (stage, where) in zip(row, points.items(), strict=True):
+            title = f"{stage}, coloured by {what}" if labels is not None else stage
+            scatter(axis, where, labels, names, title, legend=axis is row[-1])
+    return made
+
+

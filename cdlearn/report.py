@@ -1,0 +1,139 @@
+"""The end of a run: the table of scores beside its controls, scores.json, and the figures."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from cdlearn import checkpoint, heads, plots
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.evaluate import cluster_scores, embed, raw_pixels
+from cdlearn.shapes import VALUES
+from cdlearn.train import fresh_model
+
+STAGES = ("raw pixels", "random network", "backbone", "output")
+
+
+def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor]:
+    """The features to compare, each (N, D): two controls that learned nothing, and the two stages of the model."""
+    device = next(model.parameters()).device
+    learned = embed(model, images, config.size, amp=config.amp)
+    untrained = embed(fresh_model(config).to(device), images, config.size, amp=config.amp)
+    return {
+        "raw pixels": raw_pixels(images, config.size),
+        "random network": untrained["backbone"],
+        "backbone": learned["backbone"],
+        "output": learned["output"],
+    }
+
+
+def spread(features: Tensor) -> float:
+    """How far features are from all pointing one way: 0 collapsed, about 1 spread evenly. Needs no labels.
+
+    The standard deviation of the L2-normalised features, times the square root of their number.
+    """
+    unit = torch.nn.functional.normalize(features.float(), dim=1)
+    return float(unit.std(0).mean() * features.shape[1] ** 0.5)
+
+
+def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
+    """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always."""
+    result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
+    enough = images.labels is not None and 1 < len(images.labels.unique()) <= len(images)
+    for stage, values in features.items():
+        if enough:
+            result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
+    if images.attributes:
+        result["attributes"] = {
+            name: {stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()}
+            for name, truth in images.attributes.items()
+        }
+        result["heads"] = heads.attribute_scores(features["output"], images.attributes)
+        for row in result["heads"]:
+            row["value"] = VALUES[row["attribute"]][row["value"]]
+    return result
+
+
+def table(scores: dict) -> str:
+    """The closing table as text."""
+    lines = []
+    if "nmi" in scores["output"]:
+        lines.append(f"{'K-means on':<16}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")))
+        for stage in STAGES:
+            row = scores[stage]
+            cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
+            lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells))
+    else:
+        lines.append("no labels, so no NMI, ARI, ACC; spread is 0 where features collapsed, about 1 where they did not")
+        lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]
+    if "attributes" in scores:
+        lines.append("")
+        lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>17}" for stage in STAGES))
+        for name, row in scores["attributes"].items():
+            lines.append(f"{name:<16}" + "".join(f"{row[stage]['nmi']:>17.3f}" for stage in STAGES))
+        lines.append("")
+        lines.append(f"{'best head for':<24}{'head':>6}{'held-out AUC':>14}{'by chance':>11}")
+        for row in scores["heads"]:
+            what = f"{row['attribute']} = {row['value']}"
+            lines.append(f"{what:<24}{row['head']:>6}{row['auc']:>14.3f}{row['null']:>11.3f}")
+    return "\n".join(lines)
+
+
+def notes_on_heads(scores: dict) -> dict[int, str]:
+    """The best head of every attribute, and what it is best at."""
+    best: dict[str, dict] = {}
+    for row in scores.get("heads", []):
+        if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
+            best[row["attribute"]] = row
+    notes: dict[int, str] = {}
+    for row in best.values():
+        notes.setdefault(row["head"], f"{row['attribute']}: {row['value']}\nAUC {row['auc']:.2f}")
+    return notes
+
+
+def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """t-SNE of backbone and output (as in Figures 4-7) for ``limit`` images drawn with ``seed``, and their numbers."""
+    n = len(features["output"])
+    drawn = np.sort(np.random.default_rng(seed).permutation(n)[:limit])
+    made = {}
+    for stage in ("backbone", "output"):
+        tsne = TSNE(perplexity=min(30.0, (len(drawn) - 1) / 3), init="random", random_state=seed, n_jobs=-1)
+        made[stage] = tsne.fit_transform(features[stage][drawn].numpy())
+    return made, drawn
+
+
+def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:
+    """name -> Figure: losses, heads, embedding."""
+    made = {"losses": plots.losses(history, config)} if history else {}
+    notes = notes_on_heads(scores)
+    telling = [*notes, *(h for h in heads.telling_heads(features["output"]) if h not in notes)][:8]
+    if telling:
+        made["heads"] = plots.heads(images.images, heads.gallery(features["output"], telling, min(6, len(images))), notes)
+    if len(images) >= 10:
+        points, drawn = maps(features, 1000, config.seed)
+        colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}
+        others = scores.get("attributes", {})
+        if others:
+            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(VALUES[a]) < len(images.classes)))
+            colourings[name] = (images.attributes[name][drawn].numpy(), VALUES[name])
+        made["embedding"] = plots.embedding(points, colourings)
+    return made
+
+
+def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history: list[dict], name="scores") -> dict:
+    """Score, print the table, write ``name``.json and the figures into ``out``; returns the scores."""
+    features = stages(model, config, images.images)
+    scores = score(features, images, config)
+    print(table(scores))
+    checkpoint.write_text(out / f"{name}.json", json.dumps(scores, indent=1) + "\n")
+    suffix = name.removeprefix("scores")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for title, made in figures(features, scores, images, config, history).items():
+            checkpoint.write(out / f"{title}{suffix}.png", lambda file, made=made: made.savefig(file, format="png"))
+    return scores

@@ -1,0 +1,269 @@
+"""The training loop, and the command line: ``python -m cdlearn.train``."""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cdlearn import checkpoint
+from cdlearn.augment import TwoViews, to_size
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.devices import autocast, pick_device
+from cdlearn.errors import UserError
+from cdlearn.methods import build
+
+SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
+LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
+
+
+class Interrupted(Exception):
+    """A signal asked to stop, and the run was saved. ``signal_number`` says which."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts."""
+    rise = min(1.0, (step + 1) / max(1, min(config.warmup, steps // 10)))
+    fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if config.cosine else 1.0
+    return config.lr * rise * fall
+
+
+class Trainer:
+    """All that a run carries from one step to the next, and how to save and restore it.
+
+    What is random in a step depends on the seed and the step's number alone, so a restored run takes the very steps
+    that the uninterrupted one takes.
+    """
+
+    def __init__(self, config: Config, images: Tensor):
+        if config.batch_size > len(images):
+            raise UserError(
+                f"batch size {config.batch_size} is larger than the {len(images)} images; "
+                f"pass --batch-size {max(2, len(images))} or less"
+                if len(images) > 1
+                else "1 image cannot be contrasted with others; at least 2 are needed"
+            )
+        self.config, self.images = config, images
+        self.device = pick_device(config.device)
+        if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
+            self.images = images.to(self.device)  # uint8 on the device: no copy in the loop
+        self.model = fresh_model(config).to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        self.views = TwoViews.of(config)
+        self.generator = torch.Generator(self.device)
+        self.loss = torch.compile(self.forward) if config.compile else self.forward
+        self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
+        self.epochs = config.epochs_for(len(images))
+        self.steps = self.epochs * self.steps_per_epoch
+        self.step = 0
+        self.seconds = 0.0  # of training in the epoch at hand
+        self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
+        self.history: list[dict[str, float]] = []  # a row an epoch
+
+    def forward(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
+        with autocast(self.device, self.config.amp):
+            return self.model.training_loss(x1, x2, x)
+
+    def train_step(self) -> Tensor:
+        """One step; returns a number, on the device, that is finite where loss and gradient are."""
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        if place == 0 or not hasattr(self, "order"):
+            shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            self.order = torch.randperm(len(self.images), generator=shuffle)
+            if self.images.is_cuda:
+                self.order = self.order.to(self.device)
+        index = self.order[place * self.config.batch_size :][: self.config.batch_size]
+        batch = self.images[index].to(self.device, non_blocking=True)
+        self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
+        x1, x2 = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch, self.generator))
+        x = to_size(batch, self.config.size) if getattr(self.model, "needs_plain", False) else x1
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        terms = self.loss(x1, x2, x)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
+        self.optimizer.step()
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        self.step += 1
+        return terms["loss"].detach() + norm
+
+    def state(self) -> dict:
+        """For the checkpoint: tensors, numbers and strings only."""
+        return {
+            "config": self.config.as_dict(),
+            "images": len(self.images),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.step // self.steps_per_epoch,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "history": self.history,
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
+        if state["images"] != len(self.images):
+            raise UserError(f"the run was on {state['images']} images, there are {len(self.images)} now; restore them")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.history = list(state["history"])
+        torch.set_rng_state(state["random"])
+
+
+def fresh_model(config: Config) -> nn.Module:
+    """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
+    state = torch.get_rng_state()
+    torch.manual_seed(config.seed)
+    try:
+        return build(config)
+    finally:
+        torch.set_rng_state(state)
+
+
+def fit(
+    config: Config,
+    images: ImageSet | Tensor,
+    out: Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    after_epoch: Callable[[Trainer], None] | None = None,
+) -> nn.Module:
+    """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not looked at.
+
+    Args:
+        out: folder for checkpoint.pt and metrics.csv; None keeps nothing on disk.
+        resume: go on from out/checkpoint.pt.
+        progress: show a bar with loss terms, views/s and the time left.
+        after_epoch: called with the Trainer, whose ``history`` holds a row an epoch, after each one.
+
+    Returns:
+        The model, on its device, in evaluation mode; its ``history`` is the rows of metrics.csv.
+
+    Raises:
+        UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
+        Interrupted: after SIGINT or SIGTERM, once the run is saved.
+    """
+    trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images)
+    if resume:
+        trainer.restore(checkpoint.read(out / "checkpoint.pt"))
+    with caught_signals() as caught:
+        run(trainer, out, progress, after_epoch, caught)
+    trainer.model.history = trainer.history
+    return trainer.model.eval()
+
+
+@contextlib.contextmanager
+def caught_signals():
+    """A list that fills with SIGINT and SIGTERM instead of their stopping the program; a second one stops it."""
+    caught: list[int] = []
+    watched = (signal.SIGINT, signal.SIGTERM)
+
+    def note(number, frame):
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in watched}
+    except ValueError:  # not in the main thread: signals stay where they are
+        before = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
+    """The loop: steps, looks, epochs, saves."""
+    per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
+    bar = tqdm(
+        total=trainer.steps * batch * 2,
+        initial=trainer.step * batch * 2,
+        unit="views",
+        unit_scale=True,
+        disable=not progress,
+        dynamic_ncols=True,
+    )
+    saved = time.monotonic()
+    trainer.model.train()
+    with bar:
+        while trainer.step < trainer.steps:
+            began, epoch = time.monotonic(), trainer.step // per_epoch
+            finite = torch.ones((), dtype=torch.bool, device=trainer.device)
+            while True:  # steps until something is to be looked at; nothing here waits for the device
+                finite = finite & torch.isfinite(trainer.train_step())
+                ended = trainer.step % per_epoch == 0
+                if ended or caught or trainer.step % LOOK_EVERY == 0:
+                    break
+            if not finite:
+                raise UserError(
+                    f"the loss or its gradient stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
+                    f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
+                )
+            trainer.seconds += time.monotonic() - began
+            done = (trainer.step - 1) % per_epoch + 1
+            bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
+            bar.set_postfix({name: f"{value.item() / done:.3f}" for name, value in trainer.sums.items()}, refresh=False)
+            bar.update(trainer.step * batch * 2 - bar.n)
+            if ended:
+                end_epoch(trainer, epoch)
+                if after_epoch:
+                    after_epoch(trainer)
+            due = time.monotonic() - saved > SAVE_EVERY or trainer.step == trainer.steps
+            if out and (due or caught):
+                save(trainer, out)
+                saved = time.monotonic()
+            if caught:
+                raise Interrupted(caught[0])
+
+
+def end_epoch(trainer: Trainer, epoch: int) -> None:
+    """Close the epoch: one row for metrics.csv, the sums back to nothing."""
+    count = trainer.steps_per_epoch
+    row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
+    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps)
+    row["seconds"] = round(trainer.seconds, 3)
+    row["views/s"] = round(2 * count * trainer.config.batch_size / trainer.seconds, 1)
+    trainer.history.append(row)
+    trainer.sums, trainer.seconds = {}, 0.0
+
+
+def save(trainer: Trainer, out: Path) -> None:
+    """checkpoint.pt, then metrics.csv from its history: a resumed run's rows follow on without gap or repetition."""
+    checkpoint.save(out / "checkpoint.pt", trainer.state())
+    checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
+
+
+def to_csv(rows: list[dict[str, float]]) -> str:
+    """Rows with the same keys as CSV, with a header."""
+    if not rows:
+        return ""
+    return "\n".join([",".join(rows[0]), *(",".join(f"{v:.6g}" for v in row.values()) for row in rows)]) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    from cdlearn import cli
+
+    return cli.train(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

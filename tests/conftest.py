@@ -1,0 +1,23 @@
+"""What the tests share. The preset is set here, at module level, because notebook kernels start before fixtures do."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("CDLEARN_PRESET", "smoke")
+os.environ.setdefault("TQDM_DISABLE", "1")
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 12 small PNG images in 2 class sub-folders, one of them nested deeper."""
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        folder = tmp_path / "pictures" / ("cats" if number % 2 else "dogs/puppies")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / f"{number:02d}.png")
+    return tmp_path / "pictures"
