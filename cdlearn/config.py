@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 
+from cdlearn.backbones import BACKBONES, STEMS
 from cdlearn.errors import UserError, did_you_mean
 
 METHODS = ("cd", "simclr")
@@ -84,6 +85,12 @@ class Config:
         """Raises UserError for the first setting that cannot work, naming it."""
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
+        for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise UserError(f"unknown {name} {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise UserError(f"crop {self.crop}: two shares of the area with 0 < low <= high <= 1")
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")

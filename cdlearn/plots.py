@@ -84,7 +84,7 @@ def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict
         for axis in row:
             axis.axis("off")
         for axis, number in zip([*row[:count], *row[count + 1 :]], [*most.tolist(), *least.tolist()], strict=True):
-            axis.imshow(images[number].permute(1, 2, 0))
+            axis.imshow(images[number].permute(1, 2, 0).numpy(), interpolation="nearest")
         note = f"\n{notes[head]}" if notes and head in notes else ""
         row[0].text(-0.15, 0.5, f"head {head}{note}", transform=row[0].transAxes, ha="right", va="center", fontsize=8)
     axes[0, 0].set_title("answers most to", loc="left", fontsize=10)

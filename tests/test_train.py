@@ -1,0 +1,264 @@
+"""The loop and its command line, as a user meets them: subprocesses, kills, full disks."""
+
+import csv
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from cdlearn import checkpoint, cli, train
+from cdlearn.config import Config
+from cdlearn.errors import UserError
+
+TINY = {"preset": "smoke", "limit": 48, "size": 16, "batch_size": 16, "epochs": 3, "kmeans_seeds": 1}
+
+
+def options(**settings):
+    made = []
+    for name, value in (TINY | settings).items():
+        made += [f"--{name.replace('_', '-')}", str(value)]
+    return made
+
+
+def tiny(**settings):
+    values = TINY | settings
+    return Config.preset(values.pop("preset"), **values)
+
+
+def tiny_images(n=48):
+    return torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_a_run_leaves_all_its_files(tmp_path, capsys):
+    assert cli.train(options(out=tmp_path / "run")) == 0
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"config.json", "metrics.csv", "checkpoint.pt", "scores.json", "losses.png", "heads.png", "embedding.png"}
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert {"loss", "instance", "feature", "entropy", "lr", "seconds", "views/s"} <= set(rows[0])
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    for stage in ("raw pixels", "random network", "backbone", "output"):
+        assert {"nmi", "ari", "acc", "nmi_std", "ari_std", "acc_std"} <= set(scores[stage])
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert Config(**{**described["config"], "crop": tuple(described["config"]["crop"])}).epochs == 3
+    assert "torch" in described["versions"] and "--limit 48" in described["command"]
+    printed = capsys.readouterr().out
+    assert "raw pixels" in printed and "held-out AUC" in printed
+
+
+def test_the_model_of_a_run_loads_and_is_the_trained_one(tmp_path):
+    model = train.fit(tiny(), tiny_images(), tmp_path)
+    loaded, config = checkpoint.load_model(tmp_path)
+    assert same_weights(model, loaded) and config == tiny() and not loaded.training
+
+
+def test_training_learns():
+    """On two kinds of image that cannot be confused, the loss falls well below its start."""
+    images = tiny_images(64)
+    images[:32, 0], images[32:, 2] = 255, 255
+    history = train.fit(tiny(epochs=15, lr=3e-3, hue=0.0, gray=0.0), images).history
+    assert history[-1]["loss"] < history[0]["loss"] - 0.2
+
+
+def test_same_seed_same_weights_other_seed_others():
+    one, same, other = (train.fit(tiny(seed=s), tiny_images()) for s in (0, 0, 1))
+    assert same_weights(one, same) and not same_weights(one, other)
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 8])
+def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch, stop_at):
+    whole = train.fit(tiny(), tiny_images(), tmp_path)
+    history = [{k: v for k, v in row.items() if k not in ("seconds", "views/s")} for row in whole.history]
+    step = train.Trainer.train_step
+
+    def stopping(self):
+        result = step(self)
+        if self.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", stopping)
+        with pytest.raises(train.Interrupted):
+            train.fit(tiny(), tiny_images(), cut)
+    resumed = train.fit(tiny(), tiny_images(), cut, resume=True)
+    assert same_weights(whole, resumed)
+    assert history == [{k: v for k, v in row.items() if k not in ("seconds", "views/s")} for row in resumed.history]
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-m", "cdlearn.train", *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"} | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_stopped_from_outside_and_resumed(tmp_path, monkeypatch, number, code):
+    whole = train.fit(tiny(epochs=400, limit=48), cli.load("shapes", 16, 48, 42).images)
+    run = tmp_path / "run"
+    process = start(*options(epochs=400, out=run), cwd=tmp_path)
+    while not (run / "config.json").exists() or time.time() - (run / "config.json").stat().st_mtime < 3:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    if number == signal.SIGKILL:  # nothing could be saved: start again, or go on from the last checkpoint
+        if not (run / "checkpoint.pt").exists():
+            return
+    else:
+        assert f"--resume {run}" in errors
+        assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] < 1200
+    assert same_weights(whole, train.fit(tiny(epochs=400), cli.load("shapes", 16, 48, 42).images, run, resume=True))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "SAVE_EVERY", 0.0)
+    step = train.Trainer.train_step
+
+    def poisoned(self):
+        if self.step == 4:
+            next(self.model.parameters()).data.fill_(float("nan"))
+        return step(self)
+
+    monkeypatch.setattr(train.Trainer, "train_step", poisoned)
+    assert cli.train(options(out=tmp_path / "run")) == 2
+    assert "stopped being finite by step 6" in one_line(capsys)
+    state = checkpoint.read(tmp_path / "run" / "checkpoint.pt")
+    assert state["step"] == 3 and all(torch.isfinite(v).all() for v in state["model"].values())
+
+
+def one_line(capsys):
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "cifar11"], "did you mean cifar10"),
+        (["--method", "simlr"], "did you mean simclr"),
+        (["--preset", "labtop"], "did you mean laptop"),
+        (["--epoch", "3"], "did you mean --epochs"),
+        (["--backbone", "resnet19"], "did you mean resnet18"),
+        (["--stem", "big"], "unknown stem"),
+        (["--device", "tpu"], "unknown device"),
+        (["--data", "no/such"], "no folder"),
+        (["--limit", "1", "--batch-size", "2"], "at least 2 are needed"),
+        (["--limit", "10", "--batch-size", "16"], "larger than the 10 images"),
+        (["--heads", "1"], "heads 1"),
+        (["--lr", "-1"], "lr -1.0"),
+        (["--crop", "0", "1"], "crop"),
+        (["--epochs", "x"], "invalid int value"),
+        (["--resume", "nowhere"], "no run to resume"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.train(["--preset", "smoke", *arguments]) == 2
+    assert says in one_line(capsys)
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.new_run(cli.default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42"
+    (tmp_path / "runs/shapes-cd-smoke-s42/config.json").write_text("{}")
+    assert cli.new_run(cli.default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42-2"
+    assert cli.train(options(out="runs/shapes-cd-smoke-s42")) == 2
+    assert "holds a run already" in one_line(capsys)
+
+
+def test_a_resume_with_other_settings_shows_the_difference(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert cli.train(options(out=run)) == 0
+    assert cli.train(["--resume", str(run), "--lr", "0.5"]) == 2
+    assert "lr is 0.001 there, 0.5 here" in one_line(capsys)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def full(state, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(UserError, match=r"cannot save .*No space left.*is whole"):
+            checkpoint.save(path, {"step": 2})
+    assert checkpoint.read(path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("trapped",)
+
+
+def test_foreign_dangerous_and_damaged_checkpoints_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"model": {}}, path)
+    with pytest.raises(UserError, match="refused: not a cdlearn checkpoint"):
+        checkpoint.read(path)
+    torch.save({"format": checkpoint.FORMAT, "config": Trap()}, path)
+    with pytest.raises(UserError, match="refused"):
+        checkpoint.load_model(tmp_path)
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match="refused"):
+        checkpoint.load_model(tmp_path)
+    assert not (tmp_path / "trapped").exists()
+    train.fit(tiny(), tiny_images(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="refused: damaged"):
+        checkpoint.load_model(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint at"):
+        checkpoint.load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("preset", ["gpu", "paper"])
+def test_the_large_presets_can_take_a_step_anywhere(preset):
+    small = {"size": 32, "stem": "small"} if preset == "gpu" else {"size": 64}
+    config = Config.preset(preset, batch_size=4, heads=4, dim=4, compile=False, epochs=1, **small)
+    trainer = train.Trainer(config, torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
+    assert torch.isfinite(trainer.train_step())
+
+
+def test_published_settings():
+    config = Config.preset("paper", data="stl10")
+    assert (config.backbone, config.stem, config.size, config.batch_size) == ("resnet34", "imagenet", 224, 128)
+    assert (config.lr, config.epochs, config.clip, config.cosine, config.warmup) == (3e-4, 1000, 1.0, True, 0)
+    assert (config.dim, config.heads, config.hidden, config.alpha, config.seed) == (128, 128, 512, 1.0, 42)
+    assert (config.brightness, config.hue, config.blur, config.crop) == (0.8, 0.2, 0.0, (0.08, 1.0))
+    assert Config.preset("paper", data="imagenet10").blur == 0.5
+    assert Config.preset("paper", data="cifar10").brightness == 0.4
+    model = train.build(config)
+    assert [type(m).__name__ for m in model.heads] == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    assert model.projector[0].bias is None and model.heads[0].in_features == 128
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    config = tiny(warmup=10, lr=1.0)
+    rates = [train.learning_rate(config, step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) > 0.99 and rates[-1] < 1e-4
+    flat = tiny(warmup=0, cosine=False, lr=1.0)
+    assert {train.learning_rate(flat, step, 1000) for step in range(1000)} == {1.0}
