@@ -80,7 +80,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     sixth = (hue + 6 * shift.view(-1, 1, 1)).unsqueeze(1)  # in sixths of a turn
-    offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    offset = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)  # 5 3 1: red, green, blue
     k = torch.remainder(offset + sixth, 6)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
 
@@ -149,9 +149,11 @@ class TwoViews:
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         n, _, height, width = images.shape
+        if not self.both:
+            draws = self.draw(n, height, width, images.device, generator)
+            return to_size(images, self.size), self.apply(images, draws)
         views = self.apply(torch.cat([images, images]), self.draw(2 * n, height, width, images.device, generator))
-        first, second = views.chunk(2)
-        return (first if self.both else to_size(images, self.size)), second
+        return views.chunk(2)
 
     def draw(self, m: int, height: int, width: int, device, generator=None) -> Draws:
         """Draw everything for m views of images of height x width pixels."""
@@ -161,8 +163,7 @@ class TwoViews:
 
         top, left, h, w = draw_crops(uniform, m, height, width, self.crop)
         jittered = uniform(m) < self.jitter
-        strengths = torch.tensor(self.strengths, device=device)
-        factors = 1 + (2 * uniform(m, 3) - 1) * strengths
+        factors = torch.stack([uniform(m, low=1 - strength, high=1 + strength) for strength in self.strengths], 1)
         blurred = uniform(m) < self.blur
         return Draws(
             top=top,

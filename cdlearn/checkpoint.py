@@ -1,5 +1,6 @@
 """Checkpoints that describe themselves, load as weights only, and are never half written."""
 
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -33,8 +34,8 @@ def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
             os.fsync(file.fileno())
         os.chmod(part, 0o644)
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except OSError as error:
+        reason = error.strerror or error
         kept = "; the one from before is whole" if path.exists() else ""
         raise UserError(f"cannot save {path} ({reason}){kept}; free some space, then --resume {path.parent}") from error
     finally:
@@ -49,7 +50,9 @@ def write_text(path: Path, text: str) -> None:
 
 def save(path: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them); see :func:`write`."""
-    write(path, lambda file: torch.save({"format": FORMAT, **state}, file))
+    buffer = io.BytesIO()  # torch hides the reason of a failed write, so it writes to memory
+    torch.save({"format": FORMAT, **state}, buffer)
+    write(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def read(path: Path) -> dict:
@@ -81,7 +84,7 @@ def load_model(run: str | Path):
     path = Path(run)
     state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
     try:
-        config = Config(**{**state["config"], "crop": tuple(state["config"]["crop"])})
+        config = Config.from_dict(state["config"])
         model = build(config)
         model.load_state_dict(state["model"])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:

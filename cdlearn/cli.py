@@ -8,17 +8,19 @@ import shlex
 import signal
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 import torchvision
 
 from cdlearn import checkpoint, report
+from cdlearn.backbones import warn_about_stem
 from cdlearn.config import METHODS, PRESETS, Config
 from cdlearn.data import ImageSet, load
+from cdlearn.devices import pick_device
 from cdlearn.errors import UserError, did_you_mean
-from cdlearn.train import Interrupted, fit
+from cdlearn.train import Interrupted, check_count, fit
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,11 +90,16 @@ def _train(arguments: list[str]) -> None:
     if "crop" in given:
         given["crop"] = tuple(given["crop"])
     if resume:
-        config, skip_bad = resumed(resume, given, skip_bad)
-        out = resume
+        if asked_out:
+            raise UserError(f"--resume writes into {resume}; leave --out away")
+        out = resume.parent if resume.name == "checkpoint.pt" else resume
+        config, skip_bad = resumed(out, given, skip_bad)
     else:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
     images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+    check_count(config, len(images))
+    pick_device(config.device)
+    warn_about_stem(config.stem, config.size)
     if not resume:
         out = new_run(asked_out or default_out(config), asked_out is not None)
         describe(out, config, images, arguments, skip_bad)
@@ -101,11 +108,11 @@ def _train(arguments: list[str]) -> None:
     print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
     try:
         model = fit(config, images, out, resume=bool(resume), progress=True)
-    except Interrupted:
+        report.close(model, config, images, out, model.history)
+    except (Interrupted, KeyboardInterrupt):
         print(f"\nsaved; go on with: python -m cdlearn.train --resume {out}", file=sys.stderr)
         raise
     trained = sum(row["seconds"] for row in model.history)
-    report.close(model, config, images, out, model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
 
 
@@ -156,8 +163,8 @@ def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
     """The settings of a run to go on with. Raises UserError where other settings were asked for, showing both."""
     try:
         described = json.loads((run / "config.json").read_text())
-        saved = described["config"]
-        config = Config(**{**saved, "crop": tuple(saved["crop"])})
+        config = Config.from_dict(described["config"])
+        config.check()
     except FileNotFoundError as error:
         raise UserError(f"no run to resume in {run}: config.json is missing") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -171,4 +178,32 @@ def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
     ]
     if changed:
         raise UserError(f"{run} was made with other settings ({'; '.join(changed)}); leave them out or start a new run")
+    config = replace(config, device=given.get("device", config.device))
     return config, skip_bad or described.get("skip_bad", False)
+
+
+def evaluate(arguments: list[str] | None = None) -> int:
+    """``python -m cdlearn.evaluate RUN``."""
+    return guarded(lambda: _evaluate(sys.argv[1:] if arguments is None else arguments))
+
+
+def _evaluate(arguments: list[str]) -> None:
+    made = Parser(
+        prog="python -m cdlearn.evaluate",
+        description="Score a run: its table, scores.json and figures, on its own images or on others.",
+        allow_abbrev=False,
+    )
+    made.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    made.add_argument("--data", help="other images than the run's: a name or a folder")
+    made.add_argument("--limit", type=int, help="this many of them")
+    made.add_argument("--device", default="", help="cpu or cuda")
+    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
+    asked = made.parse_args(arguments)
+    model, config = checkpoint.load_model(asked.run)
+    model.to(pick_device(asked.device), memory_format=torch.channels_last)
+    data, limit = asked.data or config.data, asked.limit or (None if asked.data else config.limit)
+    images = load(data, config.size, limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty())
+    state = checkpoint.read(asked.run / "checkpoint.pt")
+    name = "scores" if data == config.data and limit == config.limit else f"scores-{Path(data).name}"
+    print(f"{asked.run}, {state['epoch']} epochs, on {len(images):,} images of {data}", flush=True)
+    report.close(model, config, images, asked.run, state["history"] if name == "scores" else [], name)

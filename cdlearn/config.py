@@ -1,5 +1,6 @@
 """Every setting once, each with its why, and the presets: the rungs from a laptop to the paper."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 
 from cdlearn.backbones import BACKBONES, STEMS
@@ -54,7 +55,7 @@ class Config:
     # the machine
     device: str = ""  # "" takes cuda where there is one
     amp: bool = True  # bf16 where the device has units for it: 3 times the speed, losses stay in float32
-    compile: bool = False  # pays on a GPU; needs a C++ compiler and a minute on a CPU
+    compile: bool = False  # on a GPU; a CPU would need a C++ compiler and a minute, so it goes without
     # the scores
     kmeans_seeds: int = 3
 
@@ -100,11 +101,25 @@ class Config:
         if self.epochs < 0 or (self.epochs == 0 and self.views < 1):
             raise UserError(f"epochs {self.epochs}: must be at least 1, or 0 to let views decide")
         for name in ("lr", "instance_temperature", "feature_temperature"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} {getattr(self, name)}: must be positive")
-        for name in ("alpha", "clip", "brightness", "contrast", "saturation", "warmup"):
-            if not getattr(self, name) >= 0:
+        for name in ("alpha", "clip", "warmup"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
+        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
+        if not 0 <= self.hue <= 0.5:
+            raise UserError(f"hue {self.hue}: must lie between 0 and 0.5, half a turn of the colour circle")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed {self.seed}: must lie between 0 and 2^32 - 1")
+        if self.kmeans_seeds < 1:
+            raise UserError(f"kmeans_seeds {self.kmeans_seeds}: must be at least 1")
+
+    @classmethod
+    def from_dict(cls, settings: dict) -> "Config":
+        """The reverse of :meth:`as_dict`."""
+        return cls(**{**settings, "crop": tuple(settings["crop"])})
 
     def epochs_for(self, images: int) -> int:
         """The number of epochs over this many images."""
@@ -126,7 +141,7 @@ _PRESETS = {
 # Shapes keep all they have to tell in every crop, and their hue is to be ignored: a gentler crop, a full turn of hue
 _ON_SHAPES = {
     "smoke": dict(crop=(0.5, 1.0), hue=0.5),
-    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=20),
+    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=16, heads=256),
     "gpu": dict(crop=(0.5, 1.0), hue=0.5),
 }
 # s = 1 instead of 0.5 on STL-10 and ImageNet-10, and blur on the latter

@@ -13,21 +13,46 @@ from cdlearn.augment import to_size
 from cdlearn.errors import UserError, did_you_mean
 
 NAMES = ("shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
-IMAGENET10 = (
-    "n02056570 n02085936 n02128757 n02690373 n02692877 n03095699 n04254680 n04285008 n04467665 n07747607".split()
-)
+IMAGENET10 = [
+    "n02056570",
+    "n02085936",
+    "n02128757",
+    "n02690373",
+    "n02692877",
+    "n03095699",
+    "n04254680",
+    "n04285008",
+    "n04467665",
+    "n07747607",
+]
 # CIFAR-100's super-class of each of its 100 fine classes (Krizhevsky, 2009, Section 3.1; fine classes in alphabet order)
 SUPERCLASS = (
     "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 0 11 1 10 12 14 16 9 11 5 "
     "5 19 8 8 15 13 14 17 18 10 16 4 17 4 2 0 17 4 18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16 12 9 13 15 13 "
     "16 19 2 4 6 19 5 5 8 19 18 1 2 15 6 0 17 8 14 13"
 )
-SUPERCLASSES = (
-    "aquatic mammals|fish|flowers|food containers|fruit and vegetables|household electrical devices|"
-    "household furniture|insects|large carnivores|large man-made outdoor things|large natural outdoor scenes|"
-    "large omnivores and herbivores|medium-sized mammals|non-insect invertebrates|people|reptiles|small mammals|"
-    "trees|vehicles 1|vehicles 2"
-).split("|")
+SUPERCLASSES = [
+    "aquatic mammals",
+    "fish",
+    "flowers",
+    "food containers",
+    "fruit and vegetables",
+    "household electrical devices",
+    "household furniture",
+    "insects",
+    "large carnivores",
+    "large man-made outdoor things",
+    "large natural outdoor scenes",
+    "large omnivores and herbivores",
+    "medium-sized mammals",
+    "non-insect invertebrates",
+    "people",
+    "reptiles",
+    "small mammals",
+    "trees",
+    "vehicles 1",
+    "vehicles 2",
+]
 
 
 @dataclass(frozen=True)
@@ -111,10 +136,13 @@ def load(
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, 3, H, W) -> uint8 (N, 3, size, size), antialiased."""
-    if images.shape[-2:] == (size, size):
+    """uint8 (N, 3, H, W) -> uint8 (N, 3, size, size), antialiased; smaller images stay: the views enlarge them."""
+    if max(images.shape[-2:]) <= size:
         return images
-    return torch.cat([(to_size(part, size) * 255).round().to(torch.uint8) for part in images.split(1024)])
+    out = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
+    for start in range(0, len(images), 1024):
+        out[start : start + 1024] = (to_size(images[start : start + 1024], size) * 255).round()
+    return out
 
 
 def digits() -> ImageSet:

@@ -18,7 +18,7 @@ from cdlearn.augment import to_size
 from cdlearn.devices import autocast
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, amp: bool = True) -> dict[str, Tensor]:
     """Both stages of every image, none dropped, in order.
 
@@ -29,16 +29,19 @@ def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, am
     training = model.training
     model.eval()
     parts = []
-    for start in range(0, len(images), batch_size):
-        x = to_size(images[start : start + batch_size].to(device), size).contiguous(memory_format=torch.channels_last)
-        with autocast(device, amp):
-            parts.append({name: value.float() for name, value in model.represent(x).items()})
-    model.train(training)
+    try:
+        for start in range(0, len(images), batch_size):
+            x = to_size(images[start : start + batch_size].to(device), size)
+            with autocast(device, amp):
+                found = model.represent(x.contiguous(memory_format=torch.channels_last))
+            parts.append({name: value.float() for name, value in found.items()})
+    finally:
+        model.train(training)
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in ("backbone", "output")}
 
 
 def raw_pixels(images: Tensor, size: int) -> Tensor:
-    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 size^2)."""
+    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 S^2), S = size, at most 32 px."""
     return torch.cat([to_size(part, min(size, 32)).flatten(1) for part in images.split(1024)])
 
 
@@ -103,3 +106,9 @@ def knn_accuracy(features: Tensor, labels: Tensor, neighbours: int = 20, limit: 
     near = (x @ x.T).fill_diagonal_(-1).topk(min(neighbours, len(x) - 1)).indices
     votes = F.one_hot(labels[:limit][near], int(labels.max()) + 1).sum(1)
     return (votes.argmax(1) == labels[:limit]).float().mean().item()
+
+
+if __name__ == "__main__":
+    from cdlearn import cli
+
+    raise SystemExit(cli.evaluate())

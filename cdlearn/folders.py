@@ -15,6 +15,7 @@ from tqdm import tqdm
 from cdlearn.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+Image.MAX_IMAGE_PIXELS = 2**30  # a folder of one's own holds large pictures, not attacks
 IN_MEMORY = 256 * 2**20  # bytes of pixels up to which a folder is decoded into memory and not kept on disk
 
 
@@ -30,8 +31,12 @@ def find_images(folder: Path, only: list[str] | None = None) -> list[Path]:
     for top in tops:
         if not top.is_dir():
             raise UserError(f"{top} is missing; put the images there")
+        seen = set()  # links are followed, but no folder twice
         for where, folders, names in os.walk(top, followlinks=True):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
+            if os.path.realpath(where) in seen:
+                folders[:], names = [], []
+            seen.add(os.path.realpath(where))
             files += [
                 Path(where, name)
                 for name in names
@@ -102,8 +107,8 @@ def cache_key(files: list[Path], size: int) -> str:
     """Changes whenever a file is added, removed, renamed, resized or rewritten, or another size is asked for."""
     digest = hashlib.sha256(f"1 {size}\n".encode())
     for path in files:
-        stat = path.stat()
-        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        stat = path.stat() if path.exists() else None  # a dangling link: decode will name it
+        digest.update(f"{path.resolve()} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -126,6 +131,8 @@ def decoded(files: list[Path], size: int, skip_bad: bool, root: Path, progress: 
             with tempfile.TemporaryDirectory(dir=cache.parent) as work:
                 part = Path(work, "pixels.npy")
                 pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+                with part.open("r+b") as file:  # claim the space now: a full disk under a mapping would kill us
+                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
                 good = decode_all(files, pixels, skip_bad, progress)
                 pixels.flush()
                 np.save(Path(work, "kept.npy"), np.array(good))

@@ -3,21 +3,30 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
+from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 
 def rank_auc(outputs: np.ndarray, is_value: np.ndarray) -> np.ndarray:
-    """How well each head ranks the images of one attribute value before all others, or after them.
+    """The chance that a head answers more to an image with the value than to one without (Mann-Whitney; ties half).
 
-    outputs: (N, K); is_value: bool (N,). Returns max(AUC, 1-AUC), (K,), 0.5-1; ties count half (Mann-Whitney).
+    outputs: (N, K); is_value: bool (N,). Returns (K,): 0.5 knows nothing, 1 and 0 everything.
+
+    Raises:
+        ValueError: where all images have the value, or none.
     """
     positives = int(is_value.sum())
     negatives = len(is_value) - positives
     if not positives or not negatives:
         raise ValueError("rank_auc needs images with the value and without it")
     ranks = rankdata(outputs, axis=0)
-    auc = (ranks[is_value].sum(0) - positives * (positives + 1) / 2) / (positives * negatives)
-    return np.maximum(auc, 1 - auc)
+    return (ranks[is_value].sum(0) - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def held_out(outputs: np.ndarray, is_value: np.ndarray, choose: np.ndarray, score: np.ndarray):
+    """How well each head knows a value: on the images ``choose``, folded to 0.5-1, and on ``score``, with that sign."""
+    first, second = rank_auc(outputs[choose], is_value[choose]), rank_auc(outputs[score], is_value[score])
+    return np.maximum(first, 1 - first), np.where(first >= 0.5, second, 1 - second)
 
 
 def attribute_scores(
@@ -25,8 +34,9 @@ def attribute_scores(
 ) -> list[dict]:
     """The best head for every value of every attribute, chosen on one half of the images and scored on the other.
 
-    Choosing the best of K heads finds something even in noise; ``null`` shows how much: the same procedure with the
-    attribute's values permuted, the largest held-out AUC of ``permutations`` tries.
+    Head and sign are chosen on the first half. ``null`` is the largest held-out AUC when the same is done to
+    ``permutations`` shufflings of the attribute: what choosing the best of K finds in noise. An attribute with a value
+    that is missing from a half, or with one value only, is left out.
 
     Args:
         outputs: (N, K), scores of any monotone scale.
@@ -34,36 +44,40 @@ def attribute_scores(
 
     Returns:
         One row a value: ``attribute``, ``value``, ``head``, ``auc`` (held out), ``null``, and ``own head``: the head
-        when no two values of all attributes may share one (Hungarian match on the first half), with its ``own auc``.
+        when no two values of all attributes may share one (Hungarian match on the first half), with its ``own auc``;
+        both None for values left over when there are fewer heads than values.
 
     Raises:
-        ValueError: where outputs and attributes differ in number, or a value is missing from a half.
+        ValueError: where outputs and attributes differ in number.
     """
     outputs = np.asarray(outputs, dtype=np.float32)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(outputs))
     choose, score = order[: len(order) // 2], order[len(order) // 2 :]
-    rows, chosen_on = [], []
+    rows, chosen_on, scored_on = [], [], []
     for name, values in attributes.items():
         values = np.asarray(values)
         if len(values) != len(outputs):
             raise ValueError(f"{len(values)} values of {name} for {len(outputs)} images")
-        for value in np.unique(values):
-            is_value = values == value
-            first, second = rank_auc(outputs[choose], is_value[choose]), rank_auc(outputs[score], is_value[score])
-            null = 0.5
+        known = np.unique(values)
+        if len(known) < 2 or any(len(np.unique(values[half])) < len(known) for half in (choose, score)):
+            continue
+        for value in known:
+            first, second = held_out(outputs, values == value, choose, score)
+            head, null = int(first.argmax()), 0.0
             for _ in range(permutations):
-                shuffled = generator.permutation(is_value)
-                head = rank_auc(outputs[choose], shuffled[choose]).argmax()
-                null = max(null, rank_auc(outputs[score][:, [head]], shuffled[score])[0])
-            head = int(first.argmax())
-            rows.append({"attribute": name, "value": int(value), "head": head, "auc": float(second[head])})
-            rows[-1] |= {"null": float(null), "held_out": second}
+                shuffled = values.copy()
+                for half in (choose, score):
+                    shuffled[half] = generator.permutation(values[half])
+                a, b = held_out(outputs, shuffled == value, choose, score)
+                null = max(null, float(b[a.argmax()]))
+            row = {"attribute": name, "value": int(value), "head": head, "auc": float(second[head]), "null": null}
+            rows.append(row | {"own head": None, "own auc": None})
             chosen_on.append(first)
-    for row, head in zip(*linear_sum_assignment(-np.array(chosen_on)), strict=True):
-        rows[row] |= {"own head": int(head), "own auc": float(rows[row]["held_out"][head])}
-    for row in rows:
-        del row["held_out"]
+            scored_on.append(second)
+    if rows:
+        for row, head in zip(*linear_sum_assignment(-np.array(chosen_on)), strict=True):
+            rows[row] |= {"own head": int(head), "own auc": float(scored_on[row][head])}
     return rows
 
 
@@ -96,18 +110,18 @@ def gallery(outputs: Tensor, heads: list[int], count: int = 6) -> dict[int, tupl
 def mutual_information_gap(outputs: Tensor | np.ndarray, attributes: dict[str, Tensor], bins: int = 20) -> float:
     """MIG (Chen et al., 2018): by how much the best head knows an attribute better than the second best, 0-1.
 
-    outputs: (N, K), cut into ``bins`` of equal count a head; mutual information is divided by the attribute's entropy.
+    outputs: (N, K), K at least 2, cut into ``bins`` of equal count a head; mutual information is divided by the
+    attribute's entropy. The mean over the attributes that have more than one value.
     """
-    from sklearn.metrics import mutual_info_score
-
     outputs = np.asarray(outputs)
+    if outputs.shape[1] < 2:
+        raise ValueError("the gap is between two heads; there is 1")
     edges = np.quantile(outputs, np.linspace(0, 1, bins + 1)[1:-1], axis=0)
-    binned = np.stack([np.searchsorted(edges[:, k], outputs[:, k]) for k in range(outputs.shape[1])])
+    binned = [np.searchsorted(edges[:, k], outputs[:, k]) for k in range(outputs.shape[1])]
     gaps = []
-    for values in attributes.values():
-        values = np.asarray(values)
-        share = np.bincount(values) / len(values)
-        entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
-        information = np.sort([mutual_info_score(values, head) for head in binned])
-        gaps.append((information[-1] - information[-2]) / entropy)
-    return float(np.mean(gaps))
+    for values in map(np.asarray, attributes.values()):
+        entropy = mutual_info_score(values, values)
+        if entropy > 0:
+            second, first = np.sort([mutual_info_score(values, head) for head in binned])[-2:]
+            gaps.append((first - second) / entropy)
+    return float(np.mean(gaps)) if gaps else 0.0

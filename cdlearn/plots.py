@@ -1,8 +1,8 @@
 """Every figure. Each function returns a matplotlib Figure; colours and marks stay apart in grey print as well."""
 
-import matplotlib.pyplot as plt  # its import also teaches Jupyter to show a Figure
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
@@ -51,7 +51,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
         axis.set(xlabel="epoch", ylabel="loss (nats)", title=name)
         if name == "instance":
             axis.set_title(f"instance level, N = {n} images")
-            reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}", below=True)
+            reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}")
             floor = nt_xent_floor(n, config.instance_temperature)
             reference(axis, floor, f"negatives at right angles: {floor:.2f}")
         elif name == "feature":
@@ -66,6 +66,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))
             reference(axis, 1.0, "all answers 0.5", below=True)
         axis.margins(y=0.12)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return made
 
 
@@ -75,11 +76,12 @@ def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict
     images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head.
     """
     count = len(next(iter(gallery.values()))[0])
-    made = Figure(figsize=(0.62 * (2 * count + 1) + 2.1, 0.68 * len(gallery) + 0.7), dpi=110)
+    height = 0.62 * len(gallery) + 0.55
+    made = Figure(figsize=(0.62 * 2 * count + 2.0, height), dpi=100)
+    grid = dict(wspace=0.06, hspace=0.08, left=0.19, right=0.99, top=1 - 0.5 / height, bottom=0.02)
     axes = made.subplots(
-        len(gallery), 2 * count + 1, squeeze=False,
-        gridspec_kw=dict(wspace=0.06, hspace=0.1, left=0.22, right=0.99, top=1 - 0.5 / (0.68 * len(gallery) + 0.7), bottom=0.02),
-    )  # fmt: skip
+        len(gallery), 2 * count + 1, squeeze=False, width_ratios=[1] * count + [0.4] + [1] * count, gridspec_kw=grid
+    )
     for row, (head, (most, least)) in zip(axes, gallery.items(), strict=True):
         for axis in row:
             axis.axis("off")
@@ -99,14 +101,21 @@ def scatter(axis, points: np.ndarray, labels: np.ndarray, names, title: str, leg
     else:
         for number, value in enumerate(np.unique(labels)):
             of = labels == value
-            style = dict(color=COLOURS[number % 10], marker=MARKS[number % 10], edgecolors="0.25", linewidths=0.2)
+            style = dict(
+                color=COLOURS[number % 10],
+                marker=MARKS[(number + number // 10) % 10],
+                edgecolors="0.25",
+                linewidths=0.2,
+            )
             axis.scatter(*points[of].T, s=12, label=str(names[value]) if len(names) else str(value), **style)
     if legend and labels is not None:
         axis.legend(fontsize=8, markerscale=1.6, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axis.set(title=title, xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", xticks=[], yticks=[])
 
 
-def embedding(points: dict[str, np.ndarray], colourings: dict[str, tuple[np.ndarray | None, tuple[str, ...]]]) -> Figure:
+def embedding(
+    points: dict[str, np.ndarray], colourings: dict[str, tuple[np.ndarray | None, tuple[str, ...]]]
+) -> Figure:
     """A map of each stage (columns), coloured by each of ``colourings`` (rows): name -> (labels (N,), value names)."""
     made, axes = figure(len(points), len(colourings), 4.2, 3.7)
     for row, (what, (labels, names)) in zip(axes, colourings.items(), strict=True):
@@ -114,5 +123,3 @@ def embedding(points: dict[str, np.ndarray], colourings: dict[str, tuple[np.ndar
             title = f"{stage}, coloured by {what}" if labels is not None else stage
             scatter(axis, where, labels, names, title, legend=axis is row[-1])
     return made
-
-

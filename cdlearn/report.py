@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cdlearn import checkpoint, heads, plots
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.evaluate import cluster_scores, embed, raw_pixels
+from cdlearn.evaluate import cluster_scores, embed, knn_accuracy, raw_pixels
 from cdlearn.shapes import VALUES
 from cdlearn.train import fresh_model
 
@@ -48,14 +48,23 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
     for stage, values in features.items():
         if enough:
             result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
-    if images.attributes:
+            result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
+    varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
+    if varied:
         result["attributes"] = {
-            name: {stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()}
-            for name, truth in images.attributes.items()
+            name: {
+                stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()
+            }
+            for name, truth in varied.items()
         }
-        result["heads"] = heads.attribute_scores(features["output"], images.attributes)
-        for row in result["heads"]:
-            row["value"] = VALUES[row["attribute"]][row["value"]]
+        known = varied | ({"class": images.labels} if enough else {})
+        names = VALUES | {"class": images.classes}
+        result["heads"] = [
+            row | {"value": names[row["attribute"]][row["value"]]}
+            for row in heads.attribute_scores(features["output"], known)
+        ]
+        if features["output"].shape[1] > 1:
+            result["mutual information gap"] = heads.mutual_information_gap(features["output"], varied)
     return result
 
 
@@ -63,11 +72,11 @@ def table(scores: dict) -> str:
     """The closing table as text."""
     lines = []
     if "nmi" in scores["output"]:
-        lines.append(f"{'K-means on':<16}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")))
+        lines.append(f"{'K-means on':<16}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")) + "   kNN")
         for stage in STAGES:
             row = scores[stage]
             cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
-            lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells))
+            lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells) + f" {row['knn']:.3f}")
     else:
         lines.append("no labels, so no NMI, ARI, ACC; spread is 0 where features collapsed, about 1 where they did not")
         lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]
@@ -77,10 +86,10 @@ def table(scores: dict) -> str:
         for name, row in scores["attributes"].items():
             lines.append(f"{name:<16}" + "".join(f"{row[stage]['nmi']:>17.3f}" for stage in STAGES))
         lines.append("")
-        lines.append(f"{'best head for':<24}{'head':>6}{'held-out AUC':>14}{'by chance':>11}")
+        lines.append(f"{'best head for':<28}{'head':>6}{'held-out AUC':>14}{'by chance':>11}")
         for row in scores["heads"]:
             what = f"{row['attribute']} = {row['value']}"
-            lines.append(f"{what:<24}{row['head']:>6}{row['auc']:>14.3f}{row['null']:>11.3f}")
+            lines.append(f"{what:<28}{row['head']:>6}{row['auc']:>14.3f}{row['null']:>11.3f}")
     return "\n".join(lines)
 
 
@@ -88,6 +97,8 @@ def notes_on_heads(scores: dict) -> dict[int, str]:
     """The best head of every attribute, and what it is best at."""
     best: dict[str, dict] = {}
     for row in scores.get("heads", []):
+        if row["attribute"] == "class":  # its values are the other attributes' together
+            continue
         if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
             best[row["attribute"]] = row
     notes: dict[int, str] = {}
@@ -113,7 +124,9 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
     notes = notes_on_heads(scores)
     telling = [*notes, *(h for h in heads.telling_heads(features["output"]) if h not in notes)][:8]
     if telling:
-        made["heads"] = plots.heads(images.images, heads.gallery(features["output"], telling, min(6, len(images))), notes)
+        made["heads"] = plots.heads(
+            images.images, heads.gallery(features["output"], telling, min(6, len(images))), notes
+        )
     if len(images) >= 10:
         points, drawn = maps(features, 1000, config.seed)
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}

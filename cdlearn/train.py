@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cdlearn.errors import UserError
 from cdlearn.methods import build
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
+SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end worth one
 LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
 
 
@@ -41,18 +43,12 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 class Trainer:
     """All that a run carries from one step to the next, and how to save and restore it.
 
-    What is random in a step depends on the seed and the step's number alone, so a restored run takes the very steps
-    that the uninterrupted one takes.
+    What is random in a step depends on the seed and the step's number alone, so on a CPU, with as many threads, a
+    restored run takes the very steps that the uninterrupted one takes. (A GPU adds up in no fixed order.)
     """
 
     def __init__(self, config: Config, images: Tensor):
-        if config.batch_size > len(images):
-            raise UserError(
-                f"batch size {config.batch_size} is larger than the {len(images)} images; "
-                f"pass --batch-size {max(2, len(images))} or less"
-                if len(images) > 1
-                else "1 image cannot be contrasted with others; at least 2 are needed"
-            )
+        check_count(config, len(images))
         self.config, self.images = config, images
         self.device = pick_device(config.device)
         if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
@@ -61,7 +57,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.views = TwoViews.of(config)
         self.generator = torch.Generator(self.device)
-        self.loss = torch.compile(self.forward) if config.compile else self.forward
+        self.loss = torch.compile(self.forward) if config.compile and self.device.type == "cuda" else self.forward
         self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
@@ -103,7 +99,7 @@ class Trainer:
         """For the checkpoint: tensors, numbers and strings only."""
         return {
             "config": self.config.as_dict(),
-            "images": len(self.images),
+            "images": self.fingerprint(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -116,14 +112,36 @@ class Trainer:
 
     def restore(self, state: dict) -> None:
         """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
-        if state["images"] != len(self.images):
-            raise UserError(f"the run was on {state['images']} images, there are {len(self.images)} now; restore them")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-        self.history = list(state["history"])
-        torch.set_rng_state(state["random"])
+        try:
+            saved, mine = state["config"], self.config.as_dict()
+            for name in mine:
+                if name != "device" and saved[name] != mine[name]:
+                    raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
+            if state["images"] != self.fingerprint():
+                raise UserError("the images are not those that the run began with; restore them or start a new run")
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+            self.history = list(state["history"])
+            torch.set_rng_state(state["random"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
+
+    def fingerprint(self) -> list[int]:
+        """The number of images and a checksum of up to 256 of them, to know them again."""
+        some = self.images[:: max(1, len(self.images) // 256)]
+        return [len(self.images), zlib.crc32(some.cpu().numpy().tobytes())]
+
+
+def check_count(config: Config, images: int) -> None:
+    """Raises UserError where there are too few images for a batch, or for any contrast at all."""
+    if images < 2:
+        raise UserError(f"{images} image cannot be contrasted with others; at least 2 are needed")
+    if config.batch_size > images:
+        raise UserError(
+            f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
+        )
 
 
 def fresh_model(config: Config) -> nn.Module:
@@ -162,8 +180,12 @@ def fit(
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images)
     if resume:
         trainer.restore(checkpoint.read(out / "checkpoint.pt"))
+    elif out:
+        save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
+    if out:
+        checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
     trainer.model.history = trainer.history
     return trainer.model.eval()
 
@@ -226,7 +248,8 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 end_epoch(trainer, epoch)
                 if after_epoch:
                     after_epoch(trainer)
-            due = time.monotonic() - saved > SAVE_EVERY or trainer.step == trainer.steps
+            since = time.monotonic() - saved
+            due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
             if out and (due or caught):
                 save(trainer, out)
                 saved = time.monotonic()

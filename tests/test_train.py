@@ -1,6 +1,7 @@
 """The loop and its command line, as a user meets them: subprocesses, kills, full disks."""
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -42,7 +43,15 @@ def same_weights(a, b):
 def test_a_run_leaves_all_its_files(tmp_path, capsys):
     assert cli.train(options(out=tmp_path / "run")) == 0
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"config.json", "metrics.csv", "checkpoint.pt", "scores.json", "losses.png", "heads.png", "embedding.png"}
+    assert names == {
+        "config.json",
+        "metrics.csv",
+        "checkpoint.pt",
+        "scores.json",
+        "losses.png",
+        "heads.png",
+        "embedding.png",
+    }
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert {"loss", "instance", "feature", "entropy", "lr", "seconds", "views/s"} <= set(rows[0])
@@ -105,32 +114,30 @@ def start(*arguments, cwd):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"} | {"OMP_NUM_THREADS": "1"},
     )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_stopped_from_outside_and_resumed(tmp_path, monkeypatch, number, code):
-    whole = train.fit(tiny(epochs=400, limit=48), cli.load("shapes", 16, 48, 42).images)
+    images = cli.load("shapes", 16, 48, 42).images
+    whole = train.fit(tiny(epochs=60), images)
     run = tmp_path / "run"
-    process = start(*options(epochs=400, out=run), cwd=tmp_path)
-    while not (run / "config.json").exists() or time.time() - (run / "config.json").stat().st_mtime < 3:
+    process = start(*options(epochs=60, out=run), cwd=tmp_path)
+    while not (run / "checkpoint.pt").exists():
         assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
+        time.sleep(0.05)
+    time.sleep(0.5)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    if number == signal.SIGKILL:  # nothing could be saved: start again, or go on from the last checkpoint
-        if not (run / "checkpoint.pt").exists():
-            return
-    else:
+    assert checkpoint.read(run / "checkpoint.pt")["step"] < 180
+    if number != signal.SIGKILL:
         assert f"--resume {run}" in errors
-        assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] < 1200
-    assert same_weights(whole, train.fit(tiny(epochs=400), cli.load("shapes", 16, 48, 42).images, run, resume=True))
+    assert same_weights(whole, train.fit(tiny(epochs=60), images, run, resume=True))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(train, "SAVE_AFTER_EPOCH", 0.0)
     step = train.Trainer.train_step
 
     def poisoned(self):
@@ -167,6 +174,10 @@ def one_line(capsys):
         (["--heads", "1"], "heads 1"),
         (["--lr", "-1"], "lr -1.0"),
         (["--crop", "0", "1"], "crop"),
+        (["--hue", "0.7"], "hue 0.7"),
+        (["--seed", "-1"], "seed -1"),
+        (["--gray", "2"], "gray 2.0"),
+        (["--kmeans-seeds", "0"], "kmeans_seeds 0"),
         (["--epochs", "x"], "invalid int value"),
         (["--resume", "nowhere"], "no run to resume"),
     ],
@@ -193,16 +204,48 @@ def test_a_resume_with_other_settings_shows_the_difference(tmp_path, capsys):
     assert "lr is 0.001 there, 0.5 here" in one_line(capsys)
 
 
+def test_a_resume_on_other_images_or_settings_is_refused(tmp_path):
+    train.fit(tiny(), tiny_images(), tmp_path)
+    with pytest.raises(UserError, match="images are not those"):
+        train.fit(tiny(), 255 - tiny_images(), tmp_path, resume=True)
+    with pytest.raises(UserError, match=r"made with lr 0.001, not 0.5"):
+        train.fit(tiny(lr=0.5), tiny_images(), tmp_path, resume=True)
+    state = checkpoint.read(tmp_path / "checkpoint.pt")
+    state["model"].popitem()
+    checkpoint.save(tmp_path / "checkpoint.pt", state)
+    with pytest.raises(UserError, match="does not fit this run"):
+        train.fit(tiny(), tiny_images(), tmp_path, resume=True)
+
+
+def test_evaluate_scores_a_run_again_and_on_other_images(tmp_path, pictures, capsys):
+    run = tmp_path / "run"
+    assert cli.train(options(out=run)) == 0
+    first = (run / "scores.json").read_text()
+    (run / "scores.json").unlink()
+    capsys.readouterr()
+    assert cli.evaluate([str(run)]) == 0
+    assert (run / "scores.json").read_text() == first
+    assert cli.evaluate([str(run), "--data", str(pictures)]) == 0
+    assert "12 images of" in capsys.readouterr().out and (run / "scores-pictures.json").exists()
+    assert cli.evaluate(["nowhere"]) == 2
+    assert "no checkpoint at nowhere" in one_line(capsys)
+
+
+def test_a_handful_of_images_is_enough(tmp_path):
+    assert cli.train(options(limit=6, batch_size=4, out=tmp_path / "run")) == 0
+
+
 def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, {"step": 1})
 
-    def full(state, file):
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device")
+    class Full(io.BufferedWriter):
+        def write(self, data):
+            super().write(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
+        patch.setattr(os, "fdopen", lambda descriptor, mode: Full(io.FileIO(descriptor, mode)))
         with pytest.raises(UserError, match=r"cannot save .*No space left.*is whole"):
             checkpoint.save(path, {"step": 2})
     assert checkpoint.read(path)["step"] == 1

@@ -63,5 +63,6 @@ class CD(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""
-        h = self.backbone(x)
-        return {"backbone": h, "output": torch.sigmoid(self.heads(self.projector(h)))}
+        h = self.backbone(x).float()
+        with torch.autocast(h.device.type, enabled=False):  # in bf16 answers near 1 would come in steps of 1/256
+            return {"backbone": h, "output": torch.sigmoid(self.heads(self.projector(h)))}

@@ -31,5 +31,6 @@ class SimCLR(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` z (N, dim), as in Tables 6 and 9."""
-        h = self.backbone(x)
-        return {"backbone": h, "output": self.projector(h)}
+        h = self.backbone(x).float()
+        with torch.autocast(h.device.type, enabled=False):
+            return {"backbone": h, "output": self.projector(h)}
