@@ -47,7 +47,7 @@ def parser() -> Parser:
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
     for field in fields(Config):
         option = "--" + field.name.replace("_", "-")
-        if field.name == "preset":
+        if field.name == "rung":
             continue
         if field.type is bool:
             made.add_argument(option, action=argparse.BooleanOptionalAction)
@@ -119,7 +119,7 @@ def _train(arguments: list[str]) -> None:
 def default_out(config: Config) -> Path:
     """A name of its own for every data set, method, preset and seed."""
     data = Path(config.data).name or "images"
-    return Path("runs") / f"{data}-{config.method}-{config.preset}-s{config.seed}"
+    return Path("runs") / f"{data}-{config.method}-{config.rung}-s{config.seed}"
 
 
 def new_run(out: Path, chosen: bool) -> Path:

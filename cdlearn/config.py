@@ -14,7 +14,7 @@ PRESETS = ("smoke", "laptop", "gpu", "paper")
 class Config:
     """The settings of a run. ``Config.preset(name, **overrides)`` is the way to make one."""
 
-    preset: str = "laptop"
+    rung: str = "laptop"  # the preset it came from
     # what is learned from
     data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
@@ -46,7 +46,7 @@ class Config:
     both_views: bool = True  # False leaves one view plain (Tables 7 and 10)
     # the training
     epochs: int = 0  # 0: as many as show `views` views, so that the time does not depend on the number of images
-    views: int = 600_000
+    views: int = 1_000_000
     batch_size: int = 128
     lr: float = 1e-3
     warmup: int = 50  # steps in which the learning rate rises; BatchNorm settles meanwhile
@@ -72,7 +72,7 @@ class Config:
         for key in overrides:
             if key not in known:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
-        settings = {"preset": name, **_PRESETS[name]}
+        settings = {"rung": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
         if data == "shapes" and name != "paper":
             settings |= _ON_SHAPES[name]

@@ -14,45 +14,21 @@ from cdlearn.errors import UserError, did_you_mean
 
 NAMES = ("shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
 IMAGENET10 = [
-    "n02056570",
-    "n02085936",
-    "n02128757",
-    "n02690373",
-    "n02692877",
-    "n03095699",
-    "n04254680",
-    "n04285008",
-    "n04467665",
-    "n07747607",
+    *("n02056570", "n02085936", "n02128757", "n02690373", "n02692877"),
+    *("n03095699", "n04254680", "n04285008", "n04467665", "n07747607"),
 ]
-# CIFAR-100's super-class of each of its 100 fine classes (Krizhevsky, 2009, Section 3.1; fine classes in alphabet order)
+# CIFAR-100's super-class of each of its 100 fine classes, these in alphabet order (Krizhevsky, 2009, Section 3.1)
 SUPERCLASS = (
     "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 0 11 1 10 12 14 16 9 11 5 "
     "5 19 8 8 15 13 14 17 18 10 16 4 17 4 2 0 17 4 18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16 12 9 13 15 13 "
     "16 19 2 4 6 19 5 5 8 19 18 1 2 15 6 0 17 8 14 13"
 )
-SUPERCLASSES = [
-    "aquatic mammals",
-    "fish",
-    "flowers",
-    "food containers",
-    "fruit and vegetables",
-    "household electrical devices",
-    "household furniture",
-    "insects",
-    "large carnivores",
-    "large man-made outdoor things",
-    "large natural outdoor scenes",
-    "large omnivores and herbivores",
-    "medium-sized mammals",
-    "non-insect invertebrates",
-    "people",
-    "reptiles",
-    "small mammals",
-    "trees",
-    "vehicles 1",
-    "vehicles 2",
-]
+SUPERCLASSES = (
+    *("aquatic mammals", "fish", "flowers", "food containers", "fruit and vegetables", "household electrical devices"),
+    *("household furniture", "insects", "large carnivores", "large man-made outdoor things"),
+    *("large natural outdoor scenes", "large omnivores and herbivores", "medium-sized mammals"),
+    *("non-insect invertebrates", "people", "reptiles", "small mammals", "trees", "vehicles 1", "vehicles 2"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +80,9 @@ def load(
     Args:
         name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
             images lie in some, are the classes.
-        size: side in pixels. Shapes are drawn at this size, other images resized (shorter side) and centre-cropped.
+        size: side in pixels. Shapes are drawn at this size, files resized (shorter side) and centre-cropped. Downloaded
+            sets of smaller images keep their own size, which the views then enlarge: 60,000 CIFAR images at 224 px
+            would take 9 GB and know no more.
         limit: take this many images, drawn with ``seed``.
         skip_bad: leave out files that cannot be read, with a count, instead of stopping at the first.
         root: where downloads and decoded folders are kept.
@@ -129,7 +107,7 @@ def load(
         return folders.load_folder(
             Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, only=IMAGENET10
         )
-    whole = digits() if name_or_folder == "digits" else downloaded(name_or_folder, Path(root))
+    whole = digits(size) if name_or_folder == "digits" else downloaded(name_or_folder, Path(root))
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))
     return replace(whole, images=resized(whole.images, size))
@@ -145,15 +123,14 @@ def resized(images: Tensor, size: int) -> Tensor:
     return out
 
 
-def digits() -> ImageSet:
-    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: real images that come with an installed package."""
+def digits(size: int) -> ImageSet:
+    """scikit-learn's 1,797 handwritten digits, enlarged from 8 x 8: real images that come with an installed package."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    gray = torch.from_numpy(bunch.images / 16 * 255).round().to(torch.uint8)
-    return ImageSet(
-        gray.unsqueeze(1).repeat(1, 3, 1, 1), torch.from_numpy(bunch.target).long(), tuple(map(str, range(10)))
-    )
+    gray = torch.from_numpy(bunch.images / 16 * 255).round().to(torch.uint8).unsqueeze(1)
+    images = (to_size(gray, size) * 255).round().to(torch.uint8).repeat(1, 3, 1, 1)
+    return ImageSet(images, torch.from_numpy(bunch.target).long(), tuple(map(str, range(10))))
 
 
 def downloaded(name: str, root: Path) -> ImageSet:
@@ -180,5 +157,5 @@ def downloaded(name: str, root: Path) -> ImageSet:
     labels = torch.from_numpy(np.concatenate(known).astype(np.int64))
     classes = tuple(parts[0].classes)
     if name == "cifar100-20":
-        labels, classes = torch.tensor([int(s) for s in SUPERCLASS.split()])[labels], tuple(SUPERCLASSES)
+        labels, classes = torch.tensor([int(s) for s in SUPERCLASS.split()])[labels], SUPERCLASSES
     return ImageSet(torch.from_numpy(np.ascontiguousarray(images)), labels, classes)

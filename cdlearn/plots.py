@@ -101,22 +101,19 @@ def scatter(axis, points: np.ndarray, labels: np.ndarray, names, title: str, leg
     else:
         for number, value in enumerate(np.unique(labels)):
             of = labels == value
-            style = dict(
-                color=COLOURS[number % 10],
-                marker=MARKS[(number + number // 10) % 10],
-                edgecolors="0.25",
-                linewidths=0.2,
-            )
-            axis.scatter(*points[of].T, s=12, label=str(names[value]) if len(names) else str(value), **style)
+            style = dict(color=COLOURS[number % 10], marker=MARKS[(number + number // 10) % 10])
+            label = str(names[value]) if len(names) else str(value)
+            axis.scatter(*points[of].T, s=12, label=label, edgecolors="0.25", linewidths=0.2, **style)
     if legend and labels is not None:
         axis.legend(fontsize=8, markerscale=1.6, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axis.set(title=title, xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", xticks=[], yticks=[])
 
 
-def embedding(
-    points: dict[str, np.ndarray], colourings: dict[str, tuple[np.ndarray | None, tuple[str, ...]]]
-) -> Figure:
-    """A map of each stage (columns), coloured by each of ``colourings`` (rows): name -> (labels (N,), value names)."""
+def embedding(points: dict[str, np.ndarray], colourings: dict[str, tuple]) -> Figure:
+    """A map of each stage (columns), coloured by each of ``colourings`` (rows).
+
+    points: stage -> (N, 2); colourings: what -> (labels (N,) or None, the values' names).
+    """
     made, axes = figure(len(points), len(colourings), 4.2, 3.7)
     for row, (what, (labels, names)) in zip(axes, colourings.items(), strict=True):
         for axis, (stage, where) in zip(row, points.items(), strict=True):

@@ -124,9 +124,8 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
     notes = notes_on_heads(scores)
     telling = [*notes, *(h for h in heads.telling_heads(features["output"]) if h not in notes)][:8]
     if telling:
-        made["heads"] = plots.heads(
-            images.images, heads.gallery(features["output"], telling, min(6, len(images))), notes
-        )
+        shown = heads.gallery(features["output"], telling, min(6, len(images)))
+        made["heads"] = plots.heads(images.images, shown, notes)
     if len(images) >= 10:
         points, drawn = maps(features, 1000, config.seed)
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}

@@ -74,7 +74,7 @@ def paint(size: int, attributes: dict[str, Tensor], nuisances: Tensor) -> Tensor
 
 
 def colour(light: Tensor, hue: Tensor) -> Tensor:
-    """Lightness (M, S, S) and one hue an image (M, 1, 1), all in 0-1, at half saturation (HSL) -> uint8 (M, 3, S, S)."""
+    """Lightness (M, S, S), one hue an image (M, 1, 1), both 0-1, at half saturation (HSL) -> uint8 (M, 3, S, S)."""
     chroma = 0.5 * torch.minimum(light, 1 - light)
     turns = ((offset + 12 * hue) % 12 for offset in (0, 8, 4))
     rgb = [light - chroma * torch.minimum(t - 3, 9 - t).clamp(-1, 1) for t in turns]
