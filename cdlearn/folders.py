@@ -131,8 +131,9 @@ def decoded(files: list[Path], size: int, skip_bad: bool, root: Path, progress: 
             with tempfile.TemporaryDirectory(dir=cache.parent) as work:
                 part = Path(work, "pixels.npy")
                 pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-                with part.open("r+b") as file:  # claim the space now: a full disk under a mapping would kill us
-                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+                if hasattr(os, "posix_fallocate"):  # claim the space now: a full disk under a mapping would kill us
+                    with part.open("r+b") as file:
+                        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
                 good = decode_all(files, pixels, skip_bad, progress)
                 pixels.flush()
                 np.save(Path(work, "kept.npy"), np.array(good))

@@ -19,14 +19,13 @@ def rank_auc(outputs: np.ndarray, is_value: np.ndarray) -> np.ndarray:
     negatives = len(is_value) - positives
     if not positives or not negatives:
         raise ValueError("rank_auc needs images with the value and without it")
-    ranks = rankdata(outputs, axis=0)
-    return (ranks[is_value].sum(0) - positives * (positives + 1) / 2) / (positives * negatives)
+    return auc_of_ranks(rankdata(outputs, axis=0), is_value)
 
 
-def held_out(outputs: np.ndarray, is_value: np.ndarray, choose: np.ndarray, score: np.ndarray):
-    """How well each head knows a value: on the images ``choose``, folded to 0.5-1, and on ``score``, with that sign."""
-    first, second = rank_auc(outputs[choose], is_value[choose]), rank_auc(outputs[score], is_value[score])
-    return np.maximum(first, 1 - first), np.where(first >= 0.5, second, 1 - second)
+def auc_of_ranks(ranks: np.ndarray, is_value: np.ndarray) -> np.ndarray:
+    """:func:`rank_auc` from ranks (N, K): ranking is the slow part, and hundreds of permutations share it."""
+    positives = int(is_value.sum())
+    return (is_value @ ranks - positives * (positives + 1) / 2) / (positives * (len(is_value) - positives))
 
 
 def attribute_scores(
@@ -54,6 +53,13 @@ def attribute_scores(
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(outputs))
     choose, score = order[: len(order) // 2], order[len(order) // 2 :]
+    ranks = [rankdata(outputs[half], axis=0) for half in (choose, score)]
+
+    def held_out(is_value):
+        """Of each head: on the first half, folded to 0.5-1, and on the second half with the first half's sign."""
+        first, second = (auc_of_ranks(r, is_value[half]) for r, half in zip(ranks, (choose, score), strict=True))
+        return np.maximum(first, 1 - first), np.where(first >= 0.5, second, 1 - second)
+
     rows, chosen_on, scored_on = [], [], []
     for name, values in attributes.items():
         values = np.asarray(values)
@@ -63,13 +69,13 @@ def attribute_scores(
         if len(known) < 2 or any(len(np.unique(values[half])) < len(known) for half in (choose, score)):
             continue
         for value in known:
-            first, second = held_out(outputs, values == value, choose, score)
+            first, second = held_out(values == value)
             head, null = int(first.argmax()), 0.0
             for _ in range(permutations):
                 shuffled = values.copy()
                 for half in (choose, score):
                     shuffled[half] = generator.permutation(values[half])
-                a, b = held_out(outputs, shuffled == value, choose, score)
+                a, b = held_out(shuffled == value)
                 null = max(null, float(b[a.argmax()]))
             row = {"attribute": name, "value": int(value), "head": head, "auc": float(second[head]), "null": null}
             rows.append(row | {"own head": None, "own auc": None})

@@ -62,6 +62,7 @@ class Trainer:
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
         self.step = 0
+        self.shuffled = -1  # the epoch whose order of images is at hand
         self.seconds = 0.0  # of training in the epoch at hand
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # a row an epoch
@@ -73,16 +74,16 @@ class Trainer:
     def train_step(self) -> Tensor:
         """One step; returns a number, on the device, that is finite where loss and gradient are."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
-        if place == 0 or not hasattr(self, "order"):
+        if self.shuffled != epoch:
             shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
             self.order = torch.randperm(len(self.images), generator=shuffle)
-            if self.images.is_cuda:
-                self.order = self.order.to(self.device)
+            self.order = self.order.to(self.images.device)
+            self.shuffled = epoch
         index = self.order[place * self.config.batch_size :][: self.config.batch_size]
         batch = self.images[index].to(self.device, non_blocking=True)
         self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
         x1, x2 = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch, self.generator))
-        x = to_size(batch, self.config.size) if getattr(self.model, "needs_plain", False) else x1
+        x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps)
         terms = self.loss(x1, x2, x)

@@ -1,7 +1,8 @@
 """The methods, one file each, all with one interface.
 
 ``training_loss(x1, x2, x) -> terms``: two views and the plain images, float (N, 3, S, S) in [0, 1] -> a dictionary of
-scalars, ``loss`` first, which is minimised. ``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
+scalars, ``loss`` first, which is minimised; ``needs_plain`` says whether x is used (else it may be anything).
+``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
 """
 
 from torch import nn

@@ -36,6 +36,8 @@ class CD(nn.Module):
             per_view_batch_norm.
     """
 
+    needs_plain = False  # training_loss makes no use of the plain images
+
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         if config.heads < 2:

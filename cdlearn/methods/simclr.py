@@ -10,6 +10,8 @@ from cdlearn.methods.cd import projector
 class SimCLR(nn.Module):
     """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
 
+    needs_plain = False  # training_loss makes no use of the plain images
+
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         self.config = config
