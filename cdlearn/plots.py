@@ -60,7 +60,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
             start, floor = nt_xent_start(k), undecided_floor(k, config.alpha)
             reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
-            reference(axis, floor, f"all answers 0.5: {floor:.2f}", below=True)
+            reference(axis, floor, f"all answers 0.5: {floor:.2f}")
             axis.legend(fontsize=8, loc="center right")
         elif name == "entropy":
             axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))

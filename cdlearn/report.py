@@ -94,7 +94,7 @@ def table(scores: dict) -> str:
 
 
 def notes_on_heads(scores: dict) -> dict[int, str]:
-    """The best head of every attribute, and what it is best at."""
+    """The best head of every attribute, and how well it tells the attribute's values apart."""
     best: dict[str, dict] = {}
     for row in scores.get("heads", []):
         if row["attribute"] == "class":  # its values are the other attributes' together
@@ -103,7 +103,7 @@ def notes_on_heads(scores: dict) -> dict[int, str]:
             best[row["attribute"]] = row
     notes: dict[int, str] = {}
     for row in best.values():
-        notes.setdefault(row["head"], f"{row['attribute']}: {row['value']}\nAUC {row['auc']:.2f}")
+        notes.setdefault(row["head"], f"knows {row['attribute']}\nAUC {row['auc']:.2f}")
     return notes
 
 
