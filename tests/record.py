@@ -54,10 +54,11 @@ def main() -> None:
             first = first or run
             table += rows(method, seed, run)
     (RECORDS / asked.name).mkdir(parents=True, exist_ok=True)
+    data = json.loads((first / "config.json").read_text())["config"]["data"]
     for file in KEPT:
-        shutil.copy(first / file, RECORDS / asked.name / file)
+        if data == "shapes" or file != "heads.png":  # other people's photographs are not ours to keep
+            shutil.copy(first / file, RECORDS / asked.name / file)
     described = RECORDS / asked.name / "config.json"
-    data = json.loads(described.read_text())["config"]["data"]
     if data != "shapes":  # where the folder lay here is nobody's business
         described.write_text(described.read_text().replace(data, f"path/to/{Path(data).name}"))
     names = list(dict.fromkeys(key for row in table for key in row))

@@ -50,6 +50,12 @@ def test_knn_finds_the_neighbours():
     assert evaluate.knn_accuracy(features, torch.arange(3).repeat_interleave(30)) == 1
 
 
+def test_knn_on_part_of_sorted_images_sees_every_class():
+    """Features that know nothing of four sorted classes score a quarter, not the half that the first two would give."""
+    noise = torch.randn(4000, 8, generator=torch.Generator().manual_seed(0))
+    assert evaluate.knn_accuracy(noise, torch.arange(4).repeat_interleave(1000), limit=2000) < 0.32
+
+
 def test_embedding_drops_no_image_and_does_not_depend_on_the_batch():
     config = Config.preset("smoke")
     model = build(config)
