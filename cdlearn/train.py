@@ -82,7 +82,7 @@ class Trainer:
         index = self.order[place * self.config.batch_size :][: self.config.batch_size]
         batch = self.images[index].to(self.device, non_blocking=True)
         self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
-        x1, x2 = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch, self.generator))
+        x1, x2 = self.views(batch, self.generator)
         x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps)

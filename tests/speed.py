@@ -70,18 +70,22 @@ class Conventional:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--stem", default="small")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3, help="turns each way takes")
     parser.add_argument("--steps", type=int, default=12, help="measured steps a turn")
     parser.add_argument("--warm-up", type=int, default=4, help="steps before them: loaders fill, memory settles")
     asked = parser.parse_args()
-    settings = dict(backbone=asked.backbone, size=asked.size, batch_size=asked.batch_size, device="cpu", epochs=1000)
+    settings = {name: getattr(asked, name) for name in ("backbone", "stem", "size", "batch_size")}
+    settings |= dict(device="cpu", epochs=1000)
     config = Config.preset("laptop", data="folder", **settings)
     as_usual = Config.preset("laptop", data="folder", per_view_batch_norm=True, **settings)
     images = make_shapes(8 * asked.batch_size, asked.size).images
     cores = torch.get_num_threads()
-    print(f"{asked.backbone}, {asked.size} px, batch {asked.batch_size}, {cores} threads, torch {torch.__version__}")
+    print(
+        f"{asked.backbone}, {asked.stem} stem, {asked.size} px, batch {asked.batch_size}, {cores} threads, torch {torch.__version__}"
+    )
     made = {
         "conventional, views in the main process": lambda: Conventional(as_usual, images, 0),
         f"conventional, {cores} loader workers": lambda: Conventional(as_usual, images, cores),

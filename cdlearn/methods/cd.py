@@ -49,7 +49,7 @@ class CD(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 3, S, S) -> z (M, dim), logits (M, heads)."""
-        z = self.projector(self.backbone(x))
+        z = self.projector(self.backbone(x.contiguous(memory_format=torch.channels_last)))
         return z, self.heads(z)
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:

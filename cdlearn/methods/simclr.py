@@ -20,7 +20,7 @@ class SimCLR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> z (M, dim)."""
-        return self.projector(self.backbone(x))
+        return self.projector(self.backbone(x.contiguous(memory_format=torch.channels_last)))
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
