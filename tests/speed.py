@@ -83,9 +83,8 @@ def main() -> None:
     as_usual = Config.preset("laptop", data="folder", per_view_batch_norm=True, **settings)
     images = make_shapes(8 * asked.batch_size, asked.size).images
     cores = torch.get_num_threads()
-    print(
-        f"{asked.backbone}, {asked.stem} stem, {asked.size} px, batch {asked.batch_size}, {cores} threads, torch {torch.__version__}"
-    )
+    network = f"{asked.backbone}, {asked.stem} stem, {asked.size} px, batch {asked.batch_size}"
+    print(f"{network}, {cores} threads, torch {torch.__version__}")
     made = {
         "conventional, views in the main process": lambda: Conventional(as_usual, images, 0),
         f"conventional, {cores} loader workers": lambda: Conventional(as_usual, images, cores),
