@@ -37,7 +37,7 @@ def curve(axis, epochs, values, label: str, number: int) -> None:
 
 def losses(history: list[dict[str, float]], config) -> Figure:
     """The loss terms over the epochs, with the values they can be expected to have (rows of metrics.csv)."""
-    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s", "knn")]
+    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s")]
     epochs = [row["epoch"] for row in history]
     column = {name: np.array([row[name] for row in history]) for name in terms}
     n, k = config.batch_size, config.heads

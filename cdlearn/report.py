@@ -44,9 +44,9 @@ def spread(features: Tensor) -> float:
 def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
     """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always."""
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
-    enough = images.labels is not None and 1 < len(images.labels.unique()) <= len(images)
-    for stage, values in features.items():
-        if enough:
+    labelled = images.labels is not None and len(images.labels.unique()) > 1
+    if labelled:
+        for stage, values in features.items():
             result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
@@ -57,7 +57,7 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
             }
             for name, truth in varied.items()
         }
-        known = varied | ({"class": images.labels} if enough else {})
+        known = varied | ({"class": images.labels} if labelled else {})
         names = VALUES | {"class": images.classes}
         result["heads"] = [
             row | {"value": names[row["attribute"]][row["value"]]}

@@ -138,7 +138,9 @@ class Trainer:
 def check_count(config: Config, images: int) -> None:
     """Raises UserError where there are too few images for a batch, or for any contrast at all."""
     if images < 2:
-        raise UserError(f"{images} image cannot be contrasted with others; at least 2 are needed")
+        raise UserError(
+            f"{images} image in {config.data}: it has no other to be contrasted with; at least 2 are needed"
+        )
     if config.batch_size > images:
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
