@@ -237,9 +237,13 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 ended = trainer.step % per_epoch == 0
                 if ended or caught or trainer.step % LOOK_EVERY == 0:
                     break
-            if not finite:
+            since = time.monotonic() - saved
+            due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
+            to_save = out is not None and bool(due or caught)
+            # a finite gradient can still make a step too large: such weights must not replace the good ones on disk
+            if not finite or (to_save and not all(p.isfinite().all() for p in trainer.model.parameters())):
                 raise UserError(
-                    f"the loss or its gradient stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
+                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
                     f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
                 )
             trainer.seconds += time.monotonic() - began
@@ -251,9 +255,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 end_epoch(trainer, epoch)
                 if after_epoch:
                     after_epoch(trainer)
-            since = time.monotonic() - saved
-            due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
-            if out and (due or caught):
+            if to_save:
                 save(trainer, out)
                 saved = time.monotonic()
             if caught:

@@ -152,6 +152,22 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert state["step"] == 3 and all(torch.isfinite(v).all() for v in state["model"].values())
 
 
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
+    """The last step's loss was fine, its result is not."""
+    step = train.Trainer.train_step
+
+    def overshooting(self):
+        result = step(self)
+        if self.step == self.steps:
+            next(self.model.parameters()).data.fill_(float("inf"))
+        return result
+
+    monkeypatch.setattr(train.Trainer, "train_step", overshooting)
+    with pytest.raises(UserError, match="weights stopped being finite by step 9"):
+        train.fit(tiny(), tiny_images(), tmp_path)
+    assert all(torch.isfinite(v).all() for v in checkpoint.read(tmp_path / "checkpoint.pt")["model"].values())
+
+
 def one_line(capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and "Traceback" not in error
