@@ -1,6 +1,8 @@
 """Checkpoints that describe themselves, load as weights only, and are never half written."""
 
+import hashlib
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -46,6 +48,11 @@ def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
 def write_text(path: Path, text: str) -> None:
     """A small text file, whole or not at all; see :func:`write`."""
     write(path, lambda file: file.write(text.encode()))
+
+
+def digest(settings: dict) -> str:
+    """A short name for ``settings``: the same for the same, another for others."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save(path: Path, state: dict) -> None:

@@ -1,0 +1,119 @@
+"""How a checker speaks: right, wrong and why, or not solved yet."""
+
+import functools
+import html
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a checker found. ``solved`` is None while nothing was written; a notebook shows the message."""
+
+    solved: bool | None
+    message: str
+
+    def __repr__(self) -> str:
+        return {True: "✓ right. ", False: "✗ not yet. ", None: "○ not solved yet. "}[self.solved] + self.message
+
+    def _repr_html_(self) -> str:
+        colour = {True: "#0072B2", False: "#D55E00", None: "#767676"}[self.solved]
+        text = html.escape(repr(self))
+        return f'<p style="border-left: 4px solid {colour}; padding: 2px 0 2px 10px; margin: 4px 0">{text}</p>'
+
+
+class Wrong(Exception):
+    """The learner's function gives something else than it should; the message says what, and why that may be."""
+
+
+class NotSolved(Exception):
+    """The learner's function gives nothing yet."""
+
+
+def checker(check: Callable) -> Callable[..., Verdict]:
+    """Make a checker of a function that calls the learner's, raises :class:`Wrong`, and returns a word of praise."""
+
+    @functools.wraps(check)
+    def graded(given) -> Verdict:
+        try:
+            return Verdict(True, check(given))
+        except NotSolved:
+            return Verdict(None, f"Write {getattr(given, '__name__', 'the function')}, then run the cell again.")
+        except Wrong as wrong:
+            return Verdict(False, str(wrong))
+
+    return graded
+
+
+def call(given: Callable, *arguments, **named) -> Any:
+    """Call the learner's function on copies of tensors.
+
+    Raises:
+        NotSolved: where it returns nothing or says NotImplementedError.
+        Wrong: where it stops with an error, naming it.
+    """
+
+    def copied(value):
+        return value.clone() if isinstance(value, Tensor) else value
+
+    try:
+        got = given(*map(copied, arguments), **{name: copied(value) for name, value in named.items()})
+    except NotImplementedError:
+        raise NotSolved from None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
+        raise Wrong(f"Your function stopped with {reason}") from None
+    if got is None or got is Ellipsis:
+        raise NotSolved
+    return got
+
+
+def number(got: Any, what: str = "the result") -> float:
+    """A scalar tensor or number as a float. Raises Wrong for anything else, or where it is not finite."""
+    if isinstance(got, Tensor) and got.numel() != 1:
+        raise Wrong(f"{what} has the shape {tuple(got.shape)}; one number is wanted (a mean is missing?)")
+    try:
+        value = float(got)
+    except (TypeError, ValueError):
+        raise Wrong(f"{what} is a {type(got).__name__}; one number is wanted") from None
+    if not math.isfinite(value):
+        raise Wrong(f"{what} is {value}; is there a log of 0, or a division by 0?")
+    return value
+
+
+def tensor(got: Any, shape: tuple[int, ...], what: str = "the result") -> Tensor:
+    """A tensor of the given shape. Raises Wrong for anything else, or where it is not finite."""
+    if not isinstance(got, Tensor):
+        try:
+            got = torch.as_tensor(got)
+        except (TypeError, ValueError, RuntimeError):
+            raise Wrong(f"{what} is a {type(got).__name__}; a tensor of shape {shape} is wanted") from None
+    if tuple(got.shape) != tuple(shape):
+        raise Wrong(f"{what} has the shape {tuple(got.shape)}; {tuple(shape)} is wanted")
+    if got.is_floating_point() and not got.isfinite().all():
+        raise Wrong(f"{what} holds numbers that are not finite; is there a log of 0, or a division by 0?")
+    return got
+
+
+def close(got: float | Tensor, want: float | Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two numbers or tensors agree, to a share of ``tolerance`` or that much, whichever is larger."""
+    got, want = torch.as_tensor(got, dtype=torch.float64), torch.as_tensor(want, dtype=torch.float64)
+    return got.shape == want.shape and torch.allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def diagnose(got: float | Tensor, want: float | Tensor, slips: dict[str, float | Tensor], otherwise: str) -> None:
+    """Nothing where ``got`` is ``want``; else raise Wrong with the slip whose result it is, or with ``otherwise``.
+
+    slips: what went wrong, in words -> what it would have given.
+    """
+    if close(got, want):
+        return
+    for words, value in slips.items():
+        if close(got, value):
+            raise Wrong(words)
+    raise Wrong(otherwise)

@@ -1,0 +1,75 @@
+"""Run notebooks from top to bottom and store what they show: ``python tests/execute.py [notebooks/04_….ipynb …]``.
+
+Each is run on the laptop rung (or on CDLEARN_PRESET) without what earlier ones left in runs/course, so that the time
+stored in its first cell ("Time: …") is that of a reader who opens it alone. With the outputs goes a hash of the code
+that they came from, which tests/test_notebooks.py compares with the code on disk.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import re
+import shutil
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HOME = Path(__file__).resolve().parent.parent
+NOTEBOOKS = HOME / "notebooks"
+TIME = re.compile(r"^\*\*Time:?\*\*.*$", re.MULTILINE)
+
+
+def source_hash(notebook: nbformat.NotebookNode) -> str:
+    """Of the code cells, in order: changes with any of them. Prose may change without another run."""
+    code = "\n# ---\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def execute(path: Path) -> float:
+    """Run one notebook in place; returns the seconds it took. An error in a cell leaves the file as it was."""
+    notebook = nbformat.read(path, 4)
+    rung = os.environ.setdefault("CDLEARN_PRESET", "laptop")
+    shutil.rmtree(HOME / "runs" / "course", ignore_errors=True)
+    began = time.monotonic()
+    NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    seconds = time.monotonic() - began
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).clear()
+    first = notebook.cells[0]
+    where = f"{os.cpu_count()} CPU cores" if rung == "laptop" else rung
+    stated = (
+        f"**Time:** {seconds:.0f} s from top to bottom, measured on {where} ({rung} rung); on a GPU not yet measured."
+    )
+    first.source = TIME.sub(stated, first.source)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            "cdlearn": {
+                "source": source_hash(notebook),
+                "rung": rung,
+                "seconds": round(seconds),
+                "python": platform.python_version(),
+            },
+        }
+    )
+    nbformat.write(notebook, path)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    for path in parser.parse_args().notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+        print(f"{path.name}: {execute(path.resolve()):.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
