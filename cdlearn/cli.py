@@ -16,10 +16,11 @@ import torchvision
 
 from cdlearn import checkpoint, report
 from cdlearn.backbones import warn_about_stem
-from cdlearn.config import METHODS, PRESETS, Config
+from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.devices import pick_device
 from cdlearn.errors import UserError, did_you_mean
+from cdlearn.methods import METHODS
 from cdlearn.train import Interrupted, check_count, fit
 
 
@@ -34,17 +35,23 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
+    """The options of training."""
+    made = settings_parser("train", "Learn representations of images without labels.")
+    made.add_argument("--out", type=Path, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
+    made.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
+    return made
+
+
+def settings_parser(module: str, description: str) -> Parser:
     """One option a setting; only those given appear in the result."""
     made = Parser(
-        prog="python -m cdlearn.train",
-        description="Learn representations of images without labels.",
+        prog=f"python -m cdlearn.{module}",
+        description=description,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     made.add_argument("--preset", help=f"{', '.join(PRESETS)}; gpu where there is one, else laptop")
-    made.add_argument("--out", type=Path, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
-    made.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was interrupted")
-    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
     for field in fields(Config):
         option = "--" + field.name.replace("_", "-")
         if field.name == "rung":
@@ -97,6 +104,7 @@ def _train(arguments: list[str]) -> None:
     else:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
     images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+    config = config.for_images(images)
     check_count(config, len(images))
     pick_device(config.device)
     warn_about_stem(config.stem, config.size)
@@ -207,3 +215,32 @@ def _evaluate(arguments: list[str]) -> None:
     name = "scores" if data == config.data and limit == config.limit else f"scores-{Path(data).name}"
     print(f"{asked.run}, {state['epoch']} epochs, on {len(images):,} images of {data}", flush=True)
     report.close(model, config, images, asked.run, state["history"] if name == "scores" else [], name)
+
+
+def compare(arguments: list[str] | None = None) -> int:
+    """``python -m cdlearn.compare``."""
+    return guarded(lambda: _compare(sys.argv[1:] if arguments is None else arguments))
+
+
+def _compare(arguments: list[str]) -> None:
+    from cdlearn import compare as tables
+
+    made = settings_parser("compare", "Run a table of the paper and set the published values beside ours.")
+    made.add_argument("--table", type=int, required=True, help="2 to 10")
+    made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
+    made.add_argument("--out", type=Path, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
+    asked = vars(made.parse_args(arguments))
+    number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
+    if "seed" in asked:
+        raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
+    if "crop" in asked:
+        asked["crop"] = tuple(asked["crop"])
+    tables.published(number)
+    preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
+    found = tables.rows(number, preset, tuple(seeds), **asked)
+    data = Path(asked.get("data", "shapes")).name
+    shown = [word if "/" not in word else f"path/to/{Path(word).name}" for word in arguments]
+    note = f"Measured with `{shlex.join(['python', '-m', 'cdlearn.compare', *shown])}`; mean ± std over training seeds."
+    for path in tables.write(found, number, data, note, out):
+        print(path)
+    print("\n" + tables.markdown(found, number, note))

@@ -1,12 +1,11 @@
 """Every setting once, each with its why, and the presets: the rungs from a laptop to the paper."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from cdlearn.backbones import BACKBONES, STEMS
 from cdlearn.errors import UserError, did_you_mean
 
-METHODS = ("cd", "simclr")
 PRESETS = ("smoke", "laptop", "gpu", "paper")
 
 
@@ -28,6 +27,7 @@ class Config:
     dim: int = 128  # d, size of z; the paper: as the batch
     hidden: int = 128  # between the layers of projector and predictor; the paper: as h
     heads: int = 128  # K; the paper: as the batch
+    clusters: int = 0  # for the methods that must be told; 0: as many as there are classes, see for_images
     # the loss
     alpha: float = 1.0  # weight of the entropy
     instance_temperature: float = 0.5
@@ -84,6 +84,8 @@ class Config:
 
     def check(self) -> None:
         """Raises UserError for the first setting that cannot work, naming it."""
+        from cdlearn.methods import METHODS  # here, because the methods import this module
+
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
         for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
@@ -98,6 +100,8 @@ class Config:
         for name, least in (("batch_size", 2), ("heads", 2)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least {least}, or nothing is contrasted")
+        if self.clusters != 0 and self.clusters < 2:
+            raise UserError(f"clusters {self.clusters}: must be at least 2, or 0 for as many as there are classes")
         if self.epochs < 0 or (self.epochs == 0 and self.views < 1):
             raise UserError(f"epochs {self.epochs}: must be at least 1, or 0 to let views decide")
         for name in ("lr", "instance_temperature", "feature_temperature"):
@@ -120,6 +124,24 @@ class Config:
     def from_dict(cls, settings: dict) -> "Config":
         """The reverse of :meth:`as_dict`."""
         return cls(**{**settings, "crop": tuple(settings["crop"])})
+
+    def for_images(self, images) -> "Config":
+        """These settings with ``clusters`` filled in, where the method needs it: the number of classes of an ImageSet.
+
+        Raises:
+            UserError: where nobody sorted the images, so that the number has to be given.
+        """
+        from cdlearn.methods import needs_clusters
+
+        if self.clusters or not needs_clusters(self.method):
+            return self
+        found = 0 if images.labels is None else len(images.labels.unique())
+        if found < 2:
+            known = "have no labels to count classes by" if images.labels is None else "are all of one class"
+            raise UserError(
+                f"{self.method} must be told the number of clusters and the images {known}; pass --clusters K"
+            )
+        return replace(self, clusters=found)
 
     def epochs_for(self, images: int) -> int:
         """The number of epochs over this many images."""

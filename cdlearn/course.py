@@ -69,6 +69,7 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     """
     config = Config.preset(rung(), **settings)
     images = load(config.data, config.size, config.limit, config.seed)
+    config = config.for_images(images)
     out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
     if (out / "done").exists():
         model, _ = checkpoint.load_model(out)

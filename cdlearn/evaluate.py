@@ -52,6 +52,28 @@ def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
     return float(table[rows, columns].sum() / len(labels))
 
 
+def agreement(labels: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
+    """NMI, ARI and ACC of clusters (N,) against labels (N,)."""
+    return (
+        normalized_mutual_info_score(labels, clusters),
+        adjusted_rand_score(labels, clusters),
+        clustering_accuracy(labels, clusters),
+    )
+
+
+def assignment_scores(output: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> dict[str, float]:
+    """How well the clusters that a method assigns by itself, without K-means, find the labels.
+
+    output: (N, clusters), how much each image belongs to each; labels: (N,) integers. Returns ``nmi``, ``ari`` and
+    ``acc`` of the argmax; there is nothing random in it, hence no deviation. The clusters need not be as many as the
+    classes. Raises ValueError where output and labels differ in number.
+    """
+    if len(output) != len(labels):
+        raise ValueError(f"{len(output)} outputs for {len(labels)} labels")
+    found = agreement(np.asarray(labels), np.asarray(output).argmax(axis=1))
+    return {name: round(float(value), 4) for name, value in zip(("nmi", "ari", "acc"), found, strict=True)}
+
+
 def cluster(features: Tensor | np.ndarray, k: int, seed: int = 0, n_init: int = 10) -> np.ndarray:
     """K-means (Lloyd, the best of n_init starts): (N, D) -> cluster numbers (N,)."""
     with warnings.catch_warnings():
@@ -82,16 +104,7 @@ def cluster_scores(
         raise ValueError(f"{len(features)} features for {len(labels)} labels")
     if len(features) < k:
         raise ValueError(f"{len(features)} images cannot be put into {k} clusters")
-    rows = []
-    for seed in range(seeds):
-        found = cluster(features, k, seed, n_init)
-        rows.append(
-            (
-                normalized_mutual_info_score(labels, found),
-                adjusted_rand_score(labels, found),
-                clustering_accuracy(labels, found),
-            )
-        )
+    rows = [agreement(labels, cluster(features, k, seed, n_init)) for seed in range(seeds)]
     mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
     return {
         key: round(float(value), 4)

@@ -10,6 +10,14 @@ from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
 MARKS = "osD^vP*X<>"
+# Loss terms that need no more than a curve: title, unit, and what 0 would mean
+PLAIN = {
+    "imbalance": ("imbalance of the clusters", "log K - H(P), both views (nats)", "all clusters used alike"),
+    "clustering": ("clustering: q towards the surer p", "divergence (nats)", "q wholly even, or wholly sure"),
+    "anchor": ("anchor: both views towards their image", "divergence (nats)", "views answer as their image does"),
+    "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
+    "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
+}
 
 
 def figure(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.4) -> tuple[Figure, np.ndarray]:
@@ -65,6 +73,17 @@ def losses(history: list[dict[str, float]], config) -> Figure:
         elif name == "entropy":
             axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))
             reference(axis, 1.0, "all answers 0.5", below=True)
+        elif name == "cluster":
+            axis.set_title(f"cluster level, K = {config.clusters} clusters")
+            start = nt_xent_start(config.clusters)
+            floor = nt_xent_floor(config.clusters, config.feature_temperature)
+            reference(axis, start, f"all clusters alike: ln(2K-1) = {start:.2f}")
+            reference(axis, floor, f"no image in two of them: {floor:.2f}", below=True)
+        elif name in PLAIN:
+            title, unit, zero = PLAIN[name]
+            axis.set(title=title, ylabel=unit)
+            if zero:
+                reference(axis, 0.0, zero)
         axis.margins(y=0.12)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return made

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from cdlearn import checkpoint, heads, plots
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.evaluate import cluster_scores, embed, knn_accuracy, raw_pixels
+from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
+from cdlearn.methods import needs_clusters
 from cdlearn.shapes import VALUES
 from cdlearn.train import fresh_model
 
@@ -42,13 +43,18 @@ def spread(features: Tensor) -> float:
 
 
 def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
-    """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always."""
+    """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always.
+
+    Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
+    """
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
     labelled = images.labels is not None and len(images.labels.unique()) > 1
     if labelled:
         for stage, values in features.items():
             result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
+        if needs_clusters(config.method):
+            result["argmax"] = assignment_scores(features["output"], images.labels)
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
     if varied:
         result["attributes"] = {
@@ -77,6 +83,9 @@ def table(scores: dict) -> str:
             row = scores[stage]
             cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
             lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells) + f" {row['knn']:.3f}")
+        if "argmax" in scores:
+            cells = (f"{scores['argmax'][m]:.3f}        " for m in ("nmi", "ari", "acc"))
+            lines.append((f"{'argmax of output':<16}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
     else:
         lines.append("no labels, so no NMI, ARI, ACC; spread is 0 where features collapsed, about 1 where they did not")
         lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]

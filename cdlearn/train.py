@@ -86,7 +86,11 @@ class Trainer:
         x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps)
-        terms = self.loss(x1, x2, x)
+        if self.step == 0 and hasattr(self.model, "prepare"):
+            self.model.prepare(self.images)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # what a method draws itself
+            torch.manual_seed(self.config.seed * 1_000_003 + 2**41 + self.step)
+            terms = self.loss(x1, x2, x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
@@ -136,7 +140,7 @@ class Trainer:
 
 
 def check_count(config: Config, images: int) -> None:
-    """Raises UserError where there are too few images for a batch, or for any contrast at all."""
+    """Raises UserError where there are too few images for a batch, for the clusters, or for any contrast at all."""
     if images < 2:
         raise UserError(
             f"{images} image in {config.data}: it has no other to be contrasted with; at least 2 are needed"
@@ -145,6 +149,8 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
         )
+    if config.clusters > images:
+        raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
 
 def fresh_model(config: Config) -> nn.Module:

@@ -1,0 +1,87 @@
+"""Contrastive Clustering (Li et al., AAAI 2021): instances are rows, clusters are columns. It must be told how many.
+
+What it shares with CD is the contrast of columns; what it needs besides is the number of clusters: its columns are a
+softmax, so that an image can belong to one cluster only, where CD's heads answer each for itself.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cdlearn import losses
+
+
+def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
+    """CC's heads, without BatchNorm: (N, dim) -> (N, out)."""
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
+
+
+def cluster_contrast(log_p1: Tensor, log_p2: Tensor, temperature: float = 1.0) -> Tensor:
+    """NT-Xent over the 2K columns: a cluster should gather the same images in both views, unlike all other clusters.
+
+    log_p1, log_p2: (N, K) log-softmax of the two views -> scalar in nats; ln(2K-1) when all columns are alike.
+
+    Cosines do not see a column's length, so each column is divided by its largest entry first. A cluster that is all
+    but empty (1e-30 for every image) would else vanish in the eps of the normalisation, and its gradient with it.
+    """
+    y1, y2 = (torch.exp(log_p - log_p.amax(dim=0).detach()) for log_p in (log_p1, log_p2))
+    return losses.nt_xent(y1.T, y2.T, temperature)
+
+
+def imbalance(log_p: Tensor) -> Tensor:
+    """log K - H(P), P the mean of the softmax over the batch: 0 where all clusters are used alike, log K where one is.
+
+    log_p: (N, K) log-softmax -> scalar in nats. From log P, because P log P and its gradient are 0 * -inf for a column
+    whose probabilities have all become 0.
+    """
+    log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
+    return math.log(log_p.shape[1]) + (log_mean.exp() * log_mean).sum()
+
+
+class CC(nn.Module):
+    """h = f(x), z = instance head of h, p = softmax of the cluster head of h.
+
+    Simplified: as published the heads are as wide as h; here ``hidden`` says how wide.
+
+    Args:
+        backbone: a module with ``.dim``.
+        config: reads clusters, dim, hidden, instance_temperature, feature_temperature (of the columns) and
+            per_view_batch_norm.
+    """
+
+    needs_plain = False  # training_loss makes no use of the plain images
+    needs_clusters = True  # told how many; the output is (N, clusters)
+
+    def __init__(self, backbone: nn.Module, config):
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.projector = mlp(backbone.dim, config.hidden, config.dim)
+        self.clusters = mlp(backbone.dim, config.hidden, config.clusters)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, 3, S, S) -> z (M, dim), cluster logits (M, clusters)."""
+        h = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return self.projector(h), self.clusters(h)
+
+    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
+        config = self.config
+        if config.per_view_batch_norm:
+            (z1, logits1), (z2, logits2) = self(x1), self(x2)
+        else:
+            (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        with torch.autocast(x1.device.type, enabled=False):
+            log_p1, log_p2 = (F.log_softmax(losses.at_least_float32(logits), dim=1) for logits in (logits1, logits2))
+            instance = losses.instance_loss(z1, z2, config.instance_temperature)
+            cluster = cluster_contrast(log_p1, log_p2, config.feature_temperature)
+            uneven = imbalance(log_p1) + imbalance(log_p2)
+        return {"loss": instance + cluster + uneven, "instance": instance, "cluster": cluster, "imbalance": uneven}
+
+    def represent(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` p (N, clusters), rows that add up to 1."""
+        h = self.backbone(x).float()
+        with torch.autocast(h.device.type, enabled=False):
+            return {"backbone": h, "output": self.clusters(h).softmax(dim=1)}

@@ -1,0 +1,131 @@
+"""The paper's tables as commands."""
+
+import csv
+
+import pytest
+import torch
+
+from cdlearn import checkpoint, cli, compare
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.errors import UserError
+
+TINY = [
+    "--preset",
+    "smoke",
+    "--limit",
+    "48",
+    "--size",
+    "16",
+    "--batch-size",
+    "16",
+    "--epochs",
+    "1",
+    "--seeds",
+    "0",
+    "1",
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tiny(**settings):
+    return Config.preset("smoke", limit=48, size=16, batch_size=16, epochs=2, kmeans_seeds=1, **settings)
+
+
+def images(n=48):
+    pixels = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return ImageSet(pixels, torch.arange(n) % 2, ("even", "odd"))
+
+
+def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
+    for table, rows in compare.OURS.items():
+        names = {name for name, _ in compare.published(table)}
+        assert set(rows) <= names
+        for changes in rows.values():
+            if changes is not compare.PIXELS:
+                Config.preset("laptop", **changes)
+
+
+def test_published_figures_are_the_papers():
+    assert compare.published(4)["NE=on BN=on", "output"]["STL-10"]["nmi"] == (0.669, 0.006)
+    assert compare.published(2)["CD-256", "backbone"]["CIFAR-10"]["acc"] == (0.807, None)
+    assert {stage for _, stage in compare.published(9)} == {"backbone"}
+
+
+def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatch):
+    assert cli.compare(["--table", "6", *TINY]) == 0
+    rows = list(csv.DictReader((here / "figures" / "table-6-shapes.csv").open()))
+    assert [row["row"] for row in rows[::3]] == ["feature head=off", "feature head=on"]
+    assert rows[0]["seeds"] == "2" and rows[0]["published STL-10"] == "0.599" and 0 <= float(rows[0]["ours"]) <= 1
+    assert (here / "figures" / "table-6-shapes.png").stat().st_size > 1000
+    assert "0.599" in (here / "figures" / "table-6-shapes.md").read_text()
+
+    def never(*arguments, **named):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(compare, "fit", never)
+    assert cli.compare(["--table", "9", *TINY]) == 0  # the same runs at the other stage
+    assert "feature head=off" in capsys.readouterr().out
+
+
+def test_rows_without_an_implementation_say_so(here, monkeypatch):
+    monkeypatch.setitem(compare.OURS, 2, {"K-means": compare.PIXELS})
+    rows = compare.rows(2, "smoke", (0,), here / "runs", limit=48, size=16, batch_size=16)
+    assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0
+    text = compare.markdown(rows, 2, "")
+    assert "DeCNN | backbone | not implemented yet" in text
+
+
+def test_a_half_finished_run_is_taken_up(here, monkeypatch):
+    saved = []
+    write = checkpoint.save
+
+    def stopping(path, state):
+        write(path, state)
+        saved.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            compare.measure(tiny(), images(), here)
+    assert saved and not list(here.glob("*/table.json"))
+    resumed = compare.measure(tiny(), images(), here)
+    assert resumed == compare.measure(tiny(), images(), here / "anew")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--table", "11"], "there is no table 11"),
+        (["--table", "4", "--data", "shape"], "did you mean shapes?"),
+        (["--table", "4", "--seed", "1"], "--seeds instead of --seed"),
+        (["--table", "4", "--tabel", "4"], "did you mean --table?"),
+        ([], "--table"),
+    ],
+)
+def test_mistakes_get_one_line(here, capsys, arguments, words):
+    assert cli.compare(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error and "\n" not in error
+
+
+def test_unlabelled_images_and_damaged_runs_are_named_and_left(here):
+    with pytest.raises(UserError, match="no class sub-folders"):
+        compare.measure(tiny(), ImageSet(images().images), here)
+    compare.measure(tiny(), images(), here)
+    scores = next(here.glob("*/table.json"))
+    scores.write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        compare.measure(tiny(), images(), here)
+    scores.unlink()
+    damaged = scores.with_name("checkpoint.pt")
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged"):
+        compare.measure(tiny(), images(), here)
+    assert damaged.stat().st_size == 1000

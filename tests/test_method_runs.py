@@ -1,0 +1,189 @@
+"""Every method from end to end: the interface, the command line, resuming, the number of clusters, scores, panels."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import normalized_mutual_info_score
+
+from cdlearn import checkpoint, cli, evaluate, plots, report, train
+from cdlearn.augment import to_size
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.errors import UserError
+from cdlearn.methods import METHODS, build, centres, needs_clusters
+
+NEW = ("cc", "centres", "ae", "dae", "vae")
+TOLD = ("cc", "centres")
+SMALL = {"limit": 48, "size": 16, "batch_size": 16, "epochs": 2, "kmeans_seeds": 1}
+
+
+def small(method, **settings):
+    return Config.preset("smoke", **{**SMALL, "method": method, "clusters": 3 if method in TOLD else 0, **settings})
+
+
+def some_images(n=48):
+    return torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_interface(method):
+    config = small(method)
+    model = build(config)
+    x1, x2, x = torch.rand(3, 8, 3, 16, 16)
+    terms = model.training_loss(x1, x2, x)
+    assert next(iter(terms)) == "loss" and all(value.shape == () for value in terms.values())
+    terms["loss"].backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    if not model.needs_plain:
+        assert model.training_loss(x1, x2)["loss"].shape == ()
+    found = model.eval().represent(x)
+    assert set(found) == {"backbone", "output"} and found["backbone"].shape == (8, model.backbone.dim)
+    assert needs_clusters(method) == (method in TOLD)
+    if method in TOLD:
+        assert found["output"].shape == (8, 3)
+        torch.testing.assert_close(found["output"].sum(1), torch.ones(8))
+
+
+@pytest.mark.parametrize("method", NEW)
+def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, tmp_path, capsys):
+    options = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    run = tmp_path / "run"
+    assert cli.train(["--preset", "smoke", "--method", method, "--out", str(run), *options]) == 0
+    names = {"config.json", "metrics.csv", "checkpoint.pt", "scores.json", "losses.png", "heads.png", "embedding.png"}
+    assert {path.name for path in run.iterdir()} >= names - {"heads.png"}
+    scores = json.loads((run / "scores.json").read_text())
+    assert {"raw pixels", "random network", "backbone", "output"} <= set(scores)
+    assert ("argmax" in scores) == (method in TOLD) == ("argmax of output" in capsys.readouterr().out)
+    _, config = checkpoint.load_model(run)
+    assert config.clusters == json.loads((run / "config.json").read_text())["config"]["clusters"]
+    assert config.clusters == (4 if method in TOLD else 0)
+    assert cli.evaluate([str(run)]) == 0
+    assert json.loads((run / "scores.json").read_text()) == scores
+
+
+@pytest.mark.parametrize("method", NEW)
+@pytest.mark.parametrize("stop_at", [1, 4])
+def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch, method, stop_at):
+    config, images = small(method), some_images()
+    whole = train.fit(config, images)
+    torch.rand(7)  # what else was drawn meanwhile makes no difference
+    step = train.Trainer.train_step
+
+    def stopping(self):
+        result = step(self)
+        if self.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", stopping)
+        with pytest.raises(train.Interrupted):
+            train.fit(config, images, tmp_path)
+    resumed = train.fit(config, images, tmp_path, resume=True)
+    for mine, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+
+
+def test_training_leaves_torchs_random_state_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    train.fit(small("vae", epochs=1), some_images())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_number_of_clusters_comes_from_the_classes_or_is_asked_for():
+    labels = torch.arange(48) % 5
+    sorted_images, unsorted = ImageSet(some_images(), labels), ImageSet(some_images())
+    config = small("cc", clusters=0)
+    assert config.for_images(sorted_images).clusters == 5
+    assert small("cc", clusters=7).for_images(sorted_images).clusters == 7
+    assert small("cd").for_images(unsorted).clusters == 0
+    with pytest.raises(UserError, match=r"no labels to count classes by; pass --clusters K"):
+        config.for_images(unsorted)
+    with pytest.raises(UserError, match="all of one class"):
+        config.for_images(ImageSet(some_images(), 0 * labels))
+    for method in TOLD:
+        with pytest.raises(UserError, match=f"{method} must be told the number of clusters"):
+            train.fit(small(method, clusters=0), some_images())
+    with pytest.raises(UserError, match="48 images cannot be put into 49 clusters"):
+        train.fit(small("cc", clusters=49), some_images())
+    with pytest.raises(UserError, match="clusters 1: must be at least 2"):
+        small("cc", clusters=1)
+
+
+def test_unsorted_folders_need_the_number_on_the_command_line(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--preset", "smoke", "--method", "centres", "--data", str(pictures / "cats"), "--batch-size", "4"]
+    assert cli.train([*options, "--epochs", "1", "--out", "run"]) == 2
+    assert "no labels to count classes by; pass --clusters K" in capsys.readouterr().err
+    assert cli.train([*options, "--epochs", "1", "--out", "run", "--clusters", "7"]) == 2
+    assert "6 images cannot be put into 7 clusters" in capsys.readouterr().err
+    assert cli.train([*options, "--epochs", "1", "--out", "run", "--clusters", "2"]) == 0
+    assert checkpoint.load_model("run")[1].clusters == 2
+
+
+def test_assignment_scores():
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    output = F.one_hot(torch.tensor([2, 2, 0, 0, 1, 0]), 3) * 0.6 + 0.1
+    scores = evaluate.assignment_scores(output, labels)
+    assert scores["acc"] == pytest.approx(5 / 6, abs=1e-4)
+    assert scores["nmi"] == pytest.approx(normalized_mutual_info_score(labels, output.argmax(1)), abs=1e-4)
+    assert evaluate.assignment_scores(F.one_hot(labels * 2, 9), labels) == {"nmi": 1, "ari": 1, "acc": 1}
+    assert evaluate.assignment_scores(torch.ones(6, 3), labels)["nmi"] == 0
+    with pytest.raises(ValueError, match="5 outputs for 6 labels"):
+        evaluate.assignment_scores(output[:5], labels)
+
+
+def test_another_number_of_clusters_than_classes_is_scored(tmp_path):
+    images = ImageSet(some_images(), torch.arange(48) % 4, tuple("abcd"))
+    config = small("cc", clusters=8)
+    scores = report.score(report.stages(build(config), config, images.images), images, config)
+    assert 0 <= scores["argmax"]["acc"] <= 1 and "argmax of output" in report.table(scores)
+
+
+@pytest.mark.parametrize("method", NEW)
+def test_every_term_has_its_panel(method):
+    config = small(method)
+    history = train.fit(config, some_images()).history
+    figure = plots.losses(history, config)
+    terms = [name for name in history[0] if name not in ("epoch", "loss", "lr", "seconds", "views/s")]
+    assert len(figure.axes) == len(terms) and all(axis.get_title() for axis in figure.axes)
+
+
+def test_the_trainer_prepares_once_and_only_before_the_first_step(tmp_path, monkeypatch):
+    calls = []
+    prepare = centres.Centres.prepare
+    monkeypatch.setattr(
+        centres.Centres, "prepare", lambda self, images: (calls.append(len(images)), prepare(self, images))
+    )
+    train.fit(small("centres"), some_images(), tmp_path)
+    assert calls == [48]
+    train.fit(small("centres"), some_images(), tmp_path, resume=True)
+    assert calls == [48]
+
+
+@pytest.mark.parametrize("size", [3, 8, 16, 28, 50, 96])
+def test_pictures_come_back_at_the_size_they_went_in(size):
+    model = build(small("ae", size=size))
+    x = torch.rand(2, 3, size, size)
+    assert model.reconstruct(x).shape == x.shape
+    assert torch.isfinite(model.training_loss(x, x, x)["loss"])
+
+
+@pytest.mark.parametrize("method", ["ae", "dae", "vae"])
+def test_reconstruction_improves(method):
+    """On images of one colour each, rebuilding learns to beat the best single answer, the mean image."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (64, 3, 1, 1), dtype=torch.uint8, generator=generator).repeat(1, 1, 16, 16)
+    config = small(method, epochs=60, lr=3e-3)
+    model = train.fit(config, images)
+    x = to_size(images, 16)
+    with torch.no_grad():
+        error = F.mse_loss(model.reconstruct(x), x)
+    assert model.history[-1]["reconstruction"] < 0.7 * model.history[0]["reconstruction"]
+    assert error < 0.5 * x.var(dim=0, unbiased=False).mean()
