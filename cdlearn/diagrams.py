@@ -88,7 +88,8 @@ def bars(
     axis.set(ylabel=ylabel, title=title)
     axis.margins(y=0.15)
     if len(series) > 1:
-        axis.legend(fontsize=8)
+        depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in values)  # below the bars' names: never on a bar
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -depth), ncols=len(series), fontsize=8, frameon=False)
     return made
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cdlearn.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 Image.MAX_IMAGE_PIXELS = 2**30  # a folder of one's own holds large pictures, not attacks
+THREADS_PAY = 2e-4  # seconds to decode a file: below, the interpreter is busy for most of it, and threads only queue
 IN_MEMORY = 256 * 2**20  # bytes of pixels up to which a folder is decoded into memory and not kept on disk
 
 
@@ -79,7 +81,8 @@ def from_deep(image: Image.Image) -> Image.Image:
 def decode_all(files: list[Path], out: np.ndarray, skip_bad: bool, progress: bool) -> list[int]:
     """Decode ``files`` into the rows of ``out``; returns the numbers of those that could be read, packed to the front.
 
-    Threads do: Pillow lets go of the interpreter while it decodes and resizes.
+    The first few one after the other, the others by threads if that pays: Pillow lets go of the interpreter while it
+    decodes and resizes, but not while it reads a header, which is most of the work for small images.
     """
 
     def one(path):
@@ -91,14 +94,21 @@ def decode_all(files: list[Path], out: np.ndarray, skip_bad: bool, progress: boo
             return None
 
     good: list[int] = []
+    start, spread = 0, map
+    Image.preinit()  # its parts are imported now, so as not to count as the first file's time
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = tqdm(total=len(files), desc="decoding", unit="image", disable=not progress, leave=False)
-        for start in range(0, len(files), 1024):  # a bounded part at a time, so that memory does not grow with it
-            for number, pixels in enumerate(pool.map(one, files[start : start + 1024]), start):
+        while start < len(files):
+            part = files[start : start + (1024 if start else 32)]  # bounded: memory does not grow with the folder
+            began = time.perf_counter()
+            for number, pixels in enumerate(spread(one, part), start):
                 if pixels is not None:
                     out[len(good)] = pixels
                     good.append(number)
                 bar.update()
+            if start == 0 and time.perf_counter() - began > THREADS_PAY * len(part):
+                spread = pool.map
+            start += len(part)
         bar.close()
     return good
 
