@@ -100,6 +100,8 @@ def controls(notebook: str = "", rows: dict[str, dict[str, float]] | None = None
             kept = {row["representation"]: row for row in csv.DictReader(file)}
     for name, scores in (rows or {}).items():
         cells = {"representation": name, "notebook": notebook}
+        if name in kept and kept[name]["notebook"] < notebook:
+            cells["notebook"] = kept[name]["notebook"]  # measured before: it stays where it was added
         for key in (*SCORES, *(f"{key}_std" for key in SCORES), "knn"):
             cells[key] = f"{scores[key]:.4f}"
         kept[name] = cells
@@ -109,9 +111,10 @@ def controls(notebook: str = "", rows: dict[str, dict[str, float]] | None = None
     return pd.DataFrame(
         [
             {"representation": row["representation"]}
-            | {key.upper(): f"{float(row[key]):.3f} ± {float(row[key + '_std']):.3f}" for key in SCORES}
+            | {key.upper(): f"{round(float(row[key]), 3) + 0.0:.3f} ± {float(row[key + '_std']):.3f}" for key in SCORES}
             | {"kNN": f"{float(row['knn']):.3f}", "measured in": row["notebook"]}
             for row in ordered
+            if not notebook or row["notebook"] <= notebook  # what an earlier run of a later notebook left is its own
         ]
     )
 

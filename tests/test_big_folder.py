@@ -33,6 +33,7 @@ from cdlearn.data import load
 from cdlearn.train import Trainer
 
 folders.IN_MEMORY = 2**20
+torch.set_num_threads(1)  # little work: threads would only wait for one another when the machine is busy
 config = Config.preset("smoke", data=sys.argv[1], size=32, limit=None, batch_size=64)
 seen, began = [anonymous()], time.monotonic()
 threading.Thread(target=watch, daemon=True).start()
