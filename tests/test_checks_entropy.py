@@ -1,0 +1,135 @@
+"""Every checker of notebook 04 accepts the right answer, and names what is wrong with plausible wrong ones."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cdlearn import losses
+from cdlearn.checks import entropy
+
+LN2 = math.log(2)
+
+
+def bits(p):
+    return -(p * torch.log2(p) + (1 - p) * torch.log2(1 - p))
+
+
+def two(low, high, share, heads, alpha, sign=-1, nats=False, negatives=None, cosine=None, weights=None, of_mean=False):
+    """The right answer to exercise 3, with the slips as switches."""
+    mean, square = share * high + (1 - share) * low, share * high**2 + (1 - share) * low**2
+    h = [-(p * math.log2(p) + (1 - p) * math.log2(1 - p)) * (LN2 if nats else 1) for p in (low, high)]
+    w = weights or (1 - share, share)
+    total = w[0] * h[0] + w[1] * h[1]
+    if of_mean:
+        total = -(mean * math.log2(mean) + (1 - mean) * math.log2(1 - mean))
+    c = mean**2 / square if cosine is None else cosine(mean, square)
+    return math.log(1 + (negatives or (lambda k: 2 * k - 2))(heads) * math.exp(c - 1)) + sign * alpha * total
+
+
+def mean_clamped(logits):
+    return torch.sigmoid(logits).mean(0).clamp(1e-6, 1 - 1e-6)
+
+
+def untouched(*arguments):
+    return ...
+
+
+def broken(*arguments):
+    raise ValueError("no such thing")
+
+
+CHECKERS = {
+    "probabilities": (entropy.check_entropy, lambda y: bits(y).mean()),
+    "logits": (entropy.check_entropy_from_logits, losses.normalized_entropy),
+    "two valued": (entropy.check_two_valued, two),
+    "batch mean": (entropy.check_batch_mean_entropy, lambda logits: bits(mean_clamped(logits)).mean()),
+}
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_right_untouched_and_broken(name):
+    check, right = CHECKERS[name]
+    assert check(right).solved is True
+    assert check(untouched).solved is None
+    verdict = check(broken)
+    assert verdict.solved is False and "ValueError: no such thing" in verdict.message
+
+
+def naive(logits, eps=1e-12):
+    p = torch.sigmoid(logits)
+    return -(p * torch.log(p + eps) + (1 - p) * torch.log(1 - p + eps)).mean() / LN2
+
+
+def unsigned(logits):
+    logits = logits.float()
+    return (F.softplus(-logits) + logits * torch.sigmoid(-logits)).mean() / LN2
+
+
+def stable(logits):
+    size = logits.float().abs()
+    return F.softplus(-size) + size * torch.sigmoid(-size)
+
+
+def stable_in_half(logits):
+    p = torch.sigmoid(logits)
+    value = stable(logits).mean() / LN2
+    return value if logits.dtype == torch.float32 else naive(p.logit())
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "says"),
+    [
+        ("probabilities", lambda y: bits(y).mean() * LN2, "factor of ln 2"),
+        ("probabilities", lambda y: -bits(y).mean(), "needs a minus"),
+        ("probabilities", lambda y: -bits(y).mean() * LN2, "log 2 is missing"),
+        ("probabilities", lambda y: -(y * y.log2()).mean(), "also says no"),
+        ("probabilities", lambda y: -(y * y.log()).mean(), "and log 2 is missing. A head"),
+        ("probabilities", lambda y: bits(y).sum(), "summed over images and heads"),
+        ("probabilities", lambda y: bits(y).sum(0).mean(), "1/N of Eq. 9"),
+        ("probabilities", lambda y: bits(y).mean(0).sum(), "Eq. 10 is a mean"),
+        ("probabilities", lambda y: bits(y).mean() / LN2, "ln 2 twice"),
+        ("probabilities", lambda y: bits(y.mean(0)).mean(), "mean answer"),
+        ("probabilities", lambda y: bits(y).mean(0), "one number is wanted"),
+        ("probabilities", lambda y: y.mean(), "Start with one answer"),
+        ("logits", lambda t: stable(t).mean(), "divide by ln 2"),
+        ("logits", lambda t: -stable(t).mean() / LN2, "sign"),
+        ("logits", lambda t: stable(t).sum() / LN2, "take the mean"),
+        ("logits", lambda t: F.softplus(-t.abs()).mean() / LN2, "is to be added"),
+        ("logits", lambda t: naive(t, eps=0.0), "±60"),
+        ("logits", naive, "p has been rounded"),
+        ("logits", unsigned, "absolute value first"),
+        ("logits", stable_in_half, "go to float32"),
+        ("logits", lambda t: (stable(t).mean() / LN2).item(), "No gradient"),
+        ("logits", lambda t: bits(t).mean(), "is nan"),
+        ("two valued", lambda *a: two(*a, sign=1), "is subtracted"),
+        ("two valued", lambda *a: two(*a, nats=True), "in nats"),
+        ("two valued", lambda *a: two(*a, of_mean=True), "entropy of the mean answer"),
+        ("two valued", lambda *a: two(*a, weights=(0.5, 0.5)), "weight the two"),
+        ("two valued", lambda *a: two(*a, negatives=lambda k: k - 1), "K - 1 negatives"),
+        ("two valued", lambda *a: two(*a, negatives=lambda k: 2 * k - 1), "2K - 1 negatives"),
+        ("two valued", lambda *a: two(*a, cosine=lambda mean, square: 0), "right angles"),
+        ("two valued", lambda *a: two(*a, cosine=lambda mean, square: mean**2), "not divided by the lengths"),
+        ("two valued", lambda low, high, share, heads, alpha: losses.undecided_floor(heads, alpha), "do vary"),
+        ("two valued", lambda *a: 0.0, "Find the cosine"),
+        ("batch mean", losses.normalized_entropy, "mean of the entropies"),
+        ("batch mean", lambda t: bits(torch.sigmoid(t.mean(0))).mean(), "the sigmoid bends"),
+        ("batch mean", lambda t: bits(torch.sigmoid(t).mean(1)).mean(), "dimension 0"),
+        ("batch mean", lambda t: bits(torch.sigmoid(t).mean()), "hide behind"),
+        ("batch mean", lambda t: bits(mean_clamped(t)).mean() * LN2, "nats"),
+        ("batch mean", lambda t: -bits(mean_clamped(t)).mean(), "sign"),
+        ("batch mean", lambda t: bits(mean_clamped(t)).sum(), "summed over the heads"),
+        ("batch mean", lambda t: -(mean_clamped(t) * mean_clamped(t).log2()).mean(), "belongs to it"),
+        ("batch mean", lambda t: bits(torch.sigmoid(t).mean(0)).mean(), "mean answer 1"),
+        (
+            "batch mean",
+            lambda t: (torch.special.entr(p := torch.sigmoid(t).mean(0)) + torch.special.entr(1 - p)).mean() / LN2,
+            "gradient is NaN",
+        ),
+    ],
+)
+def test_wrong_answers_are_told_why(name, wrong, says):
+    verdict = CHECKERS[name][0](wrong)
+    assert verdict.solved is False
+    assert says in verdict.message

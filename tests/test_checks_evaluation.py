@@ -1,0 +1,148 @@
+"""The graders of notebook 06: right answers pass, each slip is named."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import (
+    adjusted_rand_score,
+    completeness_score,
+    homogeneity_score,
+    mutual_info_score,
+    normalized_mutual_info_score,
+    rand_score,
+)
+
+from cdlearn.checks.evaluation import check_accuracy, check_ari, check_nmi
+
+
+def table(labels, clusters):
+    return np.array([[np.sum((labels == c) & (clusters == k)) for k in range(clusters.max() + 1)]
+                     for c in range(labels.max() + 1)])  # fmt: skip
+
+
+def accuracy(labels, clusters):
+    found = table(labels, clusters)
+    return found[linear_sum_assignment(-found)].sum() / len(labels)
+
+
+def tried_all(labels, clusters):
+    """Every one-to-one match in turn: slow, and right."""
+    found = table(labels, clusters)
+    if found.shape[0] > found.shape[1]:
+        found = found.T
+    ways = itertools.permutations(range(found.shape[1]), found.shape[0])
+    return max(sum(found[i, j] for i, j in enumerate(way)) for way in ways) / len(labels)
+
+
+def by_pairs(labels, clusters):
+    """ARI from all pairs of images, one by one."""
+    above = np.triu_indices(len(labels), 1)
+    same_class, same_cluster = ((v[:, None] == v)[above] for v in (labels, clusters))
+    chance = same_class.sum() * same_cluster.sum() / len(same_class)
+    return ((same_class & same_cluster).sum() - chance) / ((same_class.sum() + same_cluster.sum()) / 2 - chance)
+
+
+CHECKS = [
+    (check_accuracy, accuracy),
+    (check_accuracy, tried_all),
+    (check_nmi, normalized_mutual_info_score),
+    (check_ari, by_pairs),
+    (check_ari, adjusted_rand_score),
+]
+
+
+@pytest.mark.parametrize(("check", "right"), CHECKS)
+def test_right_and_untouched(check, right):
+    assert check(right).solved is True
+    assert check(lambda labels, clusters: ...).solved is None
+    raised = check(lambda labels, clusters: labels["class"])
+    assert raised.solved is False and "IndexError" in raised.message
+
+
+def greedy(labels, clusters):
+    left, total = table(labels, clusters), 0
+    while left.size:
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        total += left[row, column]
+        left = np.delete(np.delete(left, row, 0), column, 1)
+    return total / len(labels)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda a, b: (a == b).mean(), "numbers its clusters as it likes"),
+        (greedy, "greedy"),
+        (lambda a, b: table(a, b).max(0).sum() / len(a), "purity"),
+        (lambda a, b: table(a, b).max(1).sum() / len(a), "two classes may share"),
+        (lambda a, b: table(a, b)[linear_sum_assignment(table(a, b))].sum() / len(a), "worst"),
+        (lambda a, b: accuracy(a, b) * len(a), "divide by N"),
+        (lambda a, b: accuracy(a, b) * 0.9, "it should be"),
+        (lambda a, b: table(a, b).max(0) / len(a), "one number is wanted"),
+    ],
+)
+def test_accuracy(wrong, says):
+    found = check_accuracy(wrong)
+    assert found.solved is False and says in found.message
+
+
+def nmi(kind):
+    return lambda a, b: normalized_mutual_info_score(a, b, average_method=kind)
+
+
+def with_empty_cells(a, b):
+    p = table(a, b) / len(a)
+    expected = p.sum(1, keepdims=True) * p.sum(0)
+    with np.errstate(all="ignore"):
+        return float((p * np.log(p / expected)).sum())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (nmi("geometric"), "geometric"),
+        (nmi("max"), "larger of the two"),
+        (nmi("min"), "smaller of the two"),
+        (homogeneity_score, "homogeneity"),
+        (completeness_score, "completeness"),
+        (mutual_info_score, "in nats"),
+        (lambda a, b: nmi("arithmetic")(a, b) / math.log(2), "two bases"),
+        (lambda a, b: nmi("arithmetic")(a, b) / 2, "mean"),
+        (lambda a, b: -nmi("arithmetic")(a, b), "sign"),
+        (with_empty_cells, "log of 0"),
+        (adjusted_rand_score, "it should be"),
+    ],
+)
+def test_nmi(wrong, says):
+    found = check_nmi(wrong)
+    assert found.solved is False and says in found.message
+
+
+def with_itself(a, b):
+    same_class, same_cluster = ((v[:, None] == v).ravel() for v in (a, b))
+    chance = same_class.sum() * same_cluster.sum() / len(same_class)
+    return ((same_class & same_cluster).sum() - chance) / ((same_class.sum() + same_cluster.sum()) / 2 - chance)
+
+
+def uncorrected(a, b):
+    above = np.triu_indices(len(a), 1)
+    same_class, same_cluster = ((v[:, None] == v)[above] for v in (a, b))
+    return (same_class & same_cluster).sum() / ((same_class.sum() + same_cluster.sum()) / 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (rand_score, "Rand index"),
+        (uncorrected, "take chance away"),
+        (with_itself, "every image with itself"),
+        (lambda a, b: max(0, adjusted_rand_score(a, b)), "cut the score off"),
+        (lambda a, b: adjusted_rand_score(a, b) + 0.1, "it should be"),
+    ],
+)
+def test_ari(wrong, says):
+    found = check_ari(wrong)
+    assert found.solved is False and says in found.message

@@ -1,0 +1,138 @@
+"""Each checker of notebook 03: the right answer, the untouched stub, plausible wrong answers, an error."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata
+
+from cdlearn import heads, losses
+from cdlearn.checks.heads import check_effective_heads, check_feature_loss, check_rank_auc
+
+
+def stub(*arguments):
+    return ...  # your code here
+
+
+def broken(*arguments):
+    raise IndexError("too many indices for tensor of dimension 1")
+
+
+@pytest.mark.parametrize("check", [check_feature_loss, check_rank_auc, check_effective_heads])
+def test_stub_and_error(check):
+    assert check(stub).solved is None
+    verdict = check(broken)
+    assert verdict.solved is False
+    assert "IndexError: too many indices" in verdict.message
+
+
+def of_columns(a, b, t):
+    return losses.nt_xent(a.sigmoid().T, b.sigmoid().T, t)
+
+
+def centred(y):
+    return y - y.mean(0)
+
+
+def test_feature_loss_right():
+    assert check_feature_loss(of_columns).solved is True
+    assert check_feature_loss(lambda a, b, t: losses.feature_loss(a.sigmoid(), b.sigmoid(), t)).solved is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda a, b, t: losses.nt_xent(a.sigmoid(), b.sigmoid(), t), "these are rows: images"),
+        (lambda a, b, t: losses.nt_xent(a.T, b.T, t), "contrast the logits"),
+        (lambda a, b, t: losses.nt_xent(a, b, t), "rows, and logits besides"),
+        (lambda a, b, t: losses.nt_xent(a.softmax(1).T, b.softmax(1).T, t), "over the heads"),
+        (lambda a, b, t: losses.nt_xent(a.softmax(0).T, b.softmax(0).T, t), "over the batch"),
+        (lambda a, b, t: of_columns(a, a, t), "only the first view"),
+        (lambda a, b, t: of_columns(b, b, t), "only the second view"),
+        (lambda a, b, t: losses.nt_xent((a > 0).float().T, (b > 0).float().T, t), "rounded"),
+        (lambda a, b, t: of_columns(a, b, 1.0), "temperature is missing"),
+        (lambda a, b, t: of_columns(a, b, 1 / t), "temperature multiplies"),
+        (lambda a, b, t: of_columns(a, b, t) * 2 * a.shape[1], "sum over the 2K rows"),
+        (lambda a, b, t: of_columns(a, b, t).item(), "no gradient"),
+        (lambda a, b, t: of_columns(a, b.detach(), t), "its gradient is not"),
+        (lambda a, b, t: losses.nt_xent(centred(a.sigmoid()).T, centred(b.sigmoid()).T, t), "a correlation"),
+        (lambda a, b, t: of_columns(a[:, : len(a)], b[:, : len(a)], t), "got"),  # right where K is at most N
+        (lambda a, b, t: losses.nt_xent(a.sigmoid() @ torch.eye(len(a)), b.sigmoid(), t), "these are rows: images"),
+        (lambda a, b, t: of_columns(a, b, t) + 0 * (a @ b).sum(), "what has N, what K"),  # needs N = K
+    ],
+)  # fmt: skip
+def test_feature_loss_wrong(wrong, says):
+    verdict = check_feature_loss(wrong)
+    assert verdict.solved is False
+    assert says in verdict.message
+
+
+def pairs(answers, has, ties=0.5):
+    one, other = answers[has][:, None], answers[~has][None, :]
+    return (one > other).float() + ties * (one == other).float()
+
+
+def by_ranks(answers, has, ranks=rankdata, taken_off=1):
+    p, n = int(has.sum()), int((~has).sum())
+    return (ranks(answers.numpy())[has.numpy()].sum() - taken_off * p * (p + 1) / 2) / (p * n)
+
+
+def test_rank_auc_right():
+    assert check_rank_auc(lambda a, v: pairs(a, v).mean()).solved is True
+    assert check_rank_auc(by_ranks).solved is True
+    assert check_rank_auc(lambda a, v: heads.rank_auc(a.numpy()[:, None], v.numpy())[0]).solved is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda a, v: pairs(a, v, ties=0).mean(), "ties count as lost"),
+        (lambda a, v: pairs(a, v, ties=1).mean(), "ties count as won"),
+        (lambda a, v: 1 - pairs(a, v).mean(), "sign is turned"),
+        (lambda a, v: max(pairs(a, v).mean(), 1 - pairs(a, v).mean()), "folded"),
+        (lambda a, v: pairs(a, v).sum(), "not divided by the number of pairs"),
+        (lambda a, v: pairs(a, v).sum() / len(a) ** 2, "all N x N pairs"),
+        (lambda a, v: ((a > 0.5) == v).float().mean(), "needs no threshold"),
+        (lambda a, v: by_ranks(a, v, lambda x: np.argsort(np.argsort(x, kind="stable")) + 1), "mean rank"),
+        (lambda a, v: pairs(a, v), "one number is wanted"),
+        (lambda a, v: pairs(a.clamp(0, 1), v).mean() if len(a) < 5 else pairs(a, v).mean(), "ties"),
+    ],
+)
+def test_rank_auc_wrong(wrong, says):
+    verdict = check_rank_auc(wrong)
+    assert verdict.solved is False
+    assert says in verdict.message
+
+
+def effective(matrix, k):
+    return k**2 / matrix.square().sum()
+
+
+def test_effective_heads_right():
+    assert check_effective_heads(lambda y: effective(torch.corrcoef(y.T), y.shape[1])).solved is True
+
+    def by_eigenvalues(y):
+        values = torch.linalg.eigvalsh(torch.corrcoef(y.T))
+        return values.sum() ** 2 / values.square().sum()
+
+    assert check_effective_heads(by_eigenvalues).solved is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda y: torch.cov(y.T).trace() ** 2 / torch.cov(y.T).square().sum(), "covariances are used: a head"),
+        (lambda y: effective(torch.cov(y.T), y.shape[1]), "covariances are used in place"),
+        (lambda y: effective((y / y.norm(dim=0)).T @ (y / y.norm(dim=0)), y.shape[1]), "not centred"),
+        (lambda y: effective(torch.corrcoef(y), len(y)), "images with images"),
+        (lambda y: effective(torch.corrcoef(y), y.shape[1]), "not the rows"),
+        (lambda y: y.shape[1] ** 2 / torch.corrcoef(y.T).sum(), "not squared"),
+        (lambda y: y.shape[1] ** 2 / torch.corrcoef(y.T).abs().sum(), "magnitudes"),
+        (lambda y: y.shape[1] / torch.corrcoef(y.T).square().sum(), "not K squared"),
+        (lambda y: torch.corrcoef(y.T).square().mean(), "upside down"),
+        (lambda y: 5.0, "got 5.0000"),
+    ],
+)
+def test_effective_heads_wrong(wrong, says):
+    verdict = check_effective_heads(wrong)
+    assert verdict.solved is False
+    assert says in verdict.message

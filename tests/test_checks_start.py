@@ -1,0 +1,84 @@
+"""Every checker of notebook 00 on the right answer, on the stub, and on plausible wrong answers."""
+
+import math
+
+import pytest
+import torch
+
+from cdlearn.checks.start import check_loss_at_start, check_purity
+from cdlearn.losses import nt_xent_start
+
+
+def loss_at_start(pairs):
+    return math.log(2 * pairs - 1)
+
+
+def purity(labels, clusters):
+    return sum(torch.bincount(labels[clusters == c]).max() for c in clusters.unique()) / len(labels)
+
+
+def count_right(labels, clusters):
+    return sum(torch.bincount(labels[clusters == c]).max() for c in clusters.unique())
+
+
+def mean_of_heaps(labels, clusters):
+    shares = [torch.bincount(labels[clusters == c]).max() / (clusters == c).sum() for c in clusters.unique()]
+    return sum(shares) / len(shares)
+
+
+def only_the_first_numbers(labels, clusters):
+    """Right where clusters are numbered 0 to one less than their count: names them by range, not by unique."""
+    counts = [torch.bincount(labels[clusters == c]).max() for c in range(int(clusters.max()) + 1) if c in clusters]
+    return sum(counts[:3]) / len(labels)
+
+
+@pytest.mark.parametrize(("check", "right"), [(check_loss_at_start, loss_at_start), (check_purity, purity)])
+def test_right_answers_and_stubs(check, right):
+    assert check(right).solved is True
+    assert check(lambda *given: ...).solved is None
+    assert check(lambda *given: 1 / 0).solved is False
+    assert "ZeroDivisionError" in check(lambda *given: 1 / 0).message
+
+
+def test_library_and_other_forms_of_the_right_answer():
+    assert check_loss_at_start(nt_xent_start).solved is True
+    assert check_loss_at_start(lambda n: -torch.full((2 * n - 1,), 1.0).softmax(0).log()[0]).solved is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda n: math.log(2 * n), "but itself"),
+        (lambda n: math.log(2 * n - 2), "these are the negatives"),
+        (lambda n: math.log(n), "two views"),
+        (lambda n: math.log(n - 1), "two views"),
+        (lambda n: math.log2(2 * n - 1), "in bits"),
+        (lambda n: 1 / (2 * n - 1), "probability"),
+        (lambda n: 2 * n - 1, "number of candidates"),
+        (lambda n: -math.log(2 * n - 1), "sign"),
+        (lambda n: math.log(9), "For 3 pairs"),
+        (lambda n: torch.zeros(2 * n), "one number is wanted"),
+    ],
+)
+def test_wrong_losses_at_start(wrong, words):
+    verdict = check_loss_at_start(wrong)
+    assert verdict.solved is False
+    assert words in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda labels, clusters: (labels == clusters).float().mean(), "at random"),
+        (mean_of_heaps, "heap of one image"),
+        (lambda labels, clusters: purity(clusters, labels), "other way round"),
+        (lambda labels, clusters: torch.bincount(labels).max() / len(labels), "play no part"),
+        (count_right, "divide by how many"),
+        (only_the_first_numbers, "one image in each cluster"),
+        (lambda labels, clusters: 0.9, "Go through the clusters"),
+    ],
+)
+def test_wrong_purities(wrong, words):
+    verdict = check_purity(wrong)
+    assert verdict.solved is False
+    assert words in verdict.message

@@ -1,0 +1,124 @@
+"""The graders of notebook 05: right answers pass, each slip is named."""
+
+import math
+
+import pytest
+import torch
+
+from cdlearn.checks.training import check_clip, check_learning_rate, check_total_loss
+from cdlearn.losses import cd_loss, normalized_entropy, nt_xent
+
+
+def rate(step, steps, peak, warmup):
+    rise = min(1, (step + 1) / warmup) if warmup else 1
+    return peak * rise * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def total(z1, z2, logits1, logits2, alpha):
+    return cd_loss(z1, z2, logits1, logits2, alpha)["loss"]
+
+
+def clip(gradients, largest):
+    parameters = [torch.zeros_like(g, requires_grad=True) for g in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    torch.nn.utils.clip_grad_norm_(parameters, largest)
+    return [parameter.grad for parameter in parameters]
+
+
+CHECKS = {check_learning_rate: rate, check_total_loss: total, check_clip: clip}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_right_and_untouched(check):
+    assert check(CHECKS[check]).solved is True
+    assert check(lambda *a: ...).solved is None
+    assert check(lambda *a: None).solved is None
+    raised = check(lambda *a: 1 / 0)
+    assert raised.solved is False and "ZeroDivisionError" in raised.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda t, T, p, w: rate(t, T, p, 0) * min(1, t / max(1, w)), "0 in the very first step"),
+        (lambda t, T, p, w: rate(t, T, p, 0), "no warm-up"),
+        (lambda t, T, p, w: p * min(1, (t + 1) / max(1, w)), "no decay"),
+        (lambda t, T, p, w: rate(t, T, p, 0) * (t + 1) / max(1, w), "never ends"),
+        (lambda t, T, p, w: rate(t, T, p, w) * 2 - p * min(1, (t + 1) / max(1, w)), "negative"),
+        (lambda t, T, p, w: rate(2 * t, T, p, 0) * min(1, (t + 1) / max(1, w)), "whole turn"),
+        (lambda t, T, p, w: 2 * rate(t, T, p, w), "½ is missing"),
+        (lambda t, T, p, w: rate(t, T, 1, w), "multiply by peak"),
+        (lambda t, T, p, w: p * min(1, (t + 1) / max(1, w)) * (1 - t / T), "straight line"),
+        (lambda t, T, p, w: 0.3, "should be"),
+        (lambda t, T, p, w: p * min(1, (t + 1) / w) * (1 + math.cos(math.pi * t / T)) / 2, "ZeroDivisionError"),
+        (lambda t, T, p, w: torch.ones(3), "one number is wanted"),
+    ],
+)
+def test_learning_rate(wrong, says):
+    found = check_learning_rate(wrong)
+    assert found.solved is False and says in found.message
+
+
+def terms(z1, z2, l1, l2):
+    y1, y2 = answers(l1, l2)
+    entropy = (normalized_entropy(l1) + normalized_entropy(l2)) / 2
+    return nt_xent(z1, z2, 0.5), nt_xent(y1.T, y2.T, 1.0), entropy
+
+
+def answers(l1, l2):
+    return l1.sigmoid(), l2.sigmoid()
+
+
+def combined(combine):
+    """A learner's function that puts the right terms together wrongly."""
+    return lambda z1, z2, l1, l2, alpha: combine(*terms(z1, z2, l1, l2), alpha)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (combined(lambda i, f, e, a: i + f + a * e), "as sure of itself"),
+        (combined(lambda i, f, e, a: i + a * f - e), "before the feature loss"),
+        (combined(lambda i, f, e, a: i + a * (f - e)), "whole bracket"),
+        (combined(lambda i, f, e, a: i + f - e), "not used"),
+        (combined(lambda i, f, e, a: f - a * e), "instance loss is missing"),
+        (combined(lambda i, f, e, a: i + f), "entropy is missing"),
+        (combined(lambda i, f, e, a: i + f - 2 * a * e), "add up both"),
+        (combined(lambda i, f, e, a: -(i + f - a * e)), "sign turned round"),
+        (combined(lambda i, f, e, a: i * 2), "Print your three terms"),
+        (lambda a, b, c, d, s: total(a, b, c, d, s) + nt_xent(*answers(c, d), 1) - terms(a, b, c, d)[1], "rows of y"),
+        (lambda a, b, c, d, s: total(a, b, c, d, s) + nt_xent(c.T, d.T, 1) - terms(a, b, c, d)[1], "given the logits"),
+        (lambda a, b, c, d, s: sum(terms(a, b, c, d)[:2]) - s * normalized_entropy(c), "first view"),
+        (lambda a, b, c, d, s: sum(terms(a, b, c, d)[:2]) - s * normalized_entropy(d), "second view"),
+        (lambda a, b, c, d, s: cd_loss(a, b, c, d, s, 1.0, 0.5)["loss"], "swapped"),
+        (lambda a, b, c, d, s: cd_loss(a, b, c, d, s), "dict"),
+    ],
+)
+def test_total_loss(wrong, says):
+    found = check_total_loss(wrong)
+    assert found.solved is False and says in found.message
+
+
+def together(gradients):
+    return torch.cat([g.flatten() for g in gradients]).norm()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda gs, c: [clip([g], c)[0] for g in gs], "each tensor by itself"),
+        (lambda gs, c: [g.clamp(-c, c) for g in gs], "by value"),
+        (lambda gs, c: [g * c / max(together(gs), 1e-9) for g in gs], "never lengthens"),
+        (lambda gs, c: [g * min(1, c / max(1e-9, sum(x.norm() for x in gs))) for g in gs], "sum of the tensors' norms"),
+        (lambda gs, c: [g * min(1, c / max(1e-9, *(x.norm() for x in gs))) for g in gs], "largest of the tensors"),
+        (lambda gs, c: [g * min(1, c / max(1e-9, together(gs) ** 2)) for g in gs], "square root is missing"),
+        (lambda gs, c: gs, "nothing is clipped"),
+        (lambda gs, c: [g / together(gs) * together(gs).clamp(max=c) for g in gs], "division by 0"),
+        (lambda gs, c: together(gs), "list of 2 tensors"),
+        (lambda gs, c: [g * 0.01 for g in gs], "in the direction they had"),
+    ],
+)
+def test_clip(wrong, says):
+    found = check_clip(wrong)
+    assert found.solved is False and says in found.message

@@ -1,0 +1,92 @@
+"""The notebooks as files: in README's map, executed, free of what rots, with exercises whose solutions pass.
+
+That they run is tested by nbval (``pytest --nbval-lax``); here is what it does not look at.
+"""
+
+import base64
+import re
+
+import nbformat
+import pytest
+from execute import HOME, NOTEBOOKS, source_hash
+
+FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
+everywhere = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def test_the_map_of_readme_and_the_folder_name_the_same_notebooks():
+    linked = re.findall(r"\(notebooks/(\w+\.ipynb)\)", (HOME / "README.md").read_text())
+    assert sorted(set(linked)) == [path.name for path in FILES]
+    assert [path.name[:2] for path in FILES] == [f"{number:02d}" for number in range(len(FILES))]
+
+
+@everywhere
+def test_no_magics_and_no_shell_lines(path):
+    for cell in code_cells(path):
+        assert not re.search(r"^\s*[%!]|get_ipython", cell.source, re.MULTILINE), cell.source
+
+
+@everywhere
+def test_every_cell_was_run_without_an_error_in_order(path):
+    cells = [cell for cell in code_cells(path) if cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert all(output.output_type != "error" for output in cell.outputs)
+        for output in cell.outputs:
+            assert output.get("execution_count", 1) is not None
+            assert output.get("name") != "stderr", output.get("text")
+
+
+@everywhere
+def test_outputs_came_from_the_code_that_is_stored(path):
+    notebook = nbformat.read(path, 4)
+    about = notebook.metadata["cdlearn"]
+    assert about["source"] == source_hash(notebook), "run tests/execute.py on it again"
+    assert about["rung"] != "smoke", "outputs are to come from the laptop or the gpu rung"
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+
+
+@everywhere
+def test_the_time_stated_is_the_time_measured_and_short(path):
+    notebook = nbformat.read(path, 4)
+    seconds = notebook.metadata["cdlearn"]["seconds"]
+    assert f"**Time:** {seconds} s" in notebook.cells[0].source
+    assert seconds < (480 if path.stem[:2] in ("04", "05", "07") else 240)
+
+
+@everywhere
+def test_figures_are_small_and_there_is_one(path):
+    images = [
+        o["data"]["image/png"] for cell in code_cells(path) for o in cell.outputs if "image/png" in o.get("data", {})
+    ]
+    assert images
+    assert all(len(base64.b64decode(image)) < 150_000 for image in images)
+
+
+@everywhere
+def test_exercises_have_a_stub_that_is_not_solved_and_a_folded_solution_that_passes(path):
+    stubs, solutions = [], []
+    for cell in code_cells(path):
+        tags = cell.metadata.get("tags", [])
+        shown = "".join(str(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
+        if "exercise" in tags:
+            stubs.append(cell.source.strip().splitlines()[-1])
+            assert "○ not solved yet" in shown
+        if "solution" in tags:
+            solutions.append(cell.source.strip().splitlines()[-1])
+            assert cell.metadata["jupyter"]["source_hidden"] is True
+            assert "✓ right" in shown
+    assert len(stubs) >= 2
+    assert stubs == solutions, "a solution ends with the same check as its stub"
+
+
+@everywhere
+def test_links_to_other_notebooks_and_figures_lead_somewhere(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#:]+\.(?:ipynb|png|py|md|csv))\)", cell.source):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
