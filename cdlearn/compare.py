@@ -2,7 +2,8 @@
 
 Runs what the table needs, takes up what an earlier call left, and writes figures/table-N-D.csv, .md and .png with the
 published values beside ours. Tables 2 and 3 compare methods, 4 to 10 switch parts of CD off; 2 and 8 to 10 look at the
-backbone, 3 and 5 to 7 at the output, 4 at both.
+backbone, 3 and 5 to 7 at the output, 4 at both. A method that assigns clusters by itself is scored by them at the
+output, all others by K-means. Rows that the paper does not have stand below its own: controls, and seed 003's method.
 """
 
 import csv
@@ -13,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.errors import UserError
-from cdlearn.evaluate import cluster_scores, embed, raw_pixels
-from cdlearn.train import fit
+from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
+from cdlearn.methods import needs_clusters
+from cdlearn.train import fit, fresh_model
 
 METRICS = ("nmi", "ari", "acc")
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
@@ -27,8 +30,9 @@ STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: 
 TITLES = {2: "K-means on the backbone", 3: "the final output", 4: "entropy and BatchNorm in the heads"}
 TITLES |= {5: "schedule and clipping", 6: "the feature heads", 7: "augmenting one view or both"}
 TITLES |= {8: "schedule and clipping", 9: "the feature heads", 10: "augmenting one view or both"}
+NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
-PIXELS = {"pixels": True}  # stands for K-means on raw pixels, which trains nothing
+PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
 PLAIN = dict(cosine=False, clip=0.0)  # Table 4's last row is Table 5's first: it was run without schedule and clipping
 SCHEDULE = {"schedule+clip=off": PLAIN, "schedule+clip=on": {}}
 HEADS = {"feature head=off": dict(method="simclr"), "feature head=on": {}}
@@ -39,6 +43,9 @@ OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.
         **{name: dict(method=name.lower()) for name in ("AE", "DAE", "VAE", "CC")},
         "CD-128": dict(batch_size=128, heads=128, dim=128),
         "CD-256": dict(batch_size=256, heads=256, dim=256),
+        "SimCLR": dict(method="simclr"),
+        "Cluster centres": dict(method="centres"),
+        "Random network": RANDOM,
     },
     4: {
         "NE=off BN=off": dict(alpha=0.0, head_batch_norm=False, **PLAIN),
@@ -48,7 +55,7 @@ OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.
     },
     **{5: SCHEDULE, 8: SCHEDULE, 6: HEADS, 9: HEADS, 7: ONE_VIEW, 10: ONE_VIEW},
 }  # fmt: skip
-OURS[3] = {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256")}
+OURS[3] = {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,15 @@ def published(table: int) -> dict[tuple[str, str], dict]:
 
 
 def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str, float]]:
-    """Train ``config``, or take up or reuse an earlier run of it: stage -> K-means scores against the labels.
+    """Train ``config``, or take up or reuse an earlier run of it: stage -> scores against the labels.
+
+    A stage is scored by K-means; the output of a method that is told the number of clusters by its own, the argmax.
 
     Raises:
         UserError: where there are no labels, or an earlier run is damaged; it is named and left as it is.
     """
     if images.labels is None:
-        raise UserError(f"{config.data} has no class sub-folders; a table compares with labels")
+        raise UserError(NO_LABELS.format(config.data))
     config = config.for_images(images)
     out = (
         home
@@ -102,7 +111,14 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     out.mkdir(parents=True, exist_ok=True)
     model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
     features = embed(model, images.images, config.size, amp=config.amp)
-    found = {stage: cluster_scores(features[stage], images.labels, seeds=config.kmeans_seeds) for stage in features}
+    found = {}
+    for stage, values in features.items():
+        assigned = stage == "output" and needs_clusters(config.method)
+        found[stage] = (
+            assignment_scores(values, images.labels)
+            if assigned
+            else cluster_scores(values, images.labels, seeds=config.kmeans_seeds)
+        )
     checkpoint.write_text(scores, json.dumps(found, indent=1) + "\n")
     return found
 
@@ -119,27 +135,36 @@ def rows(
     Finished runs in ``home`` are used again, others taken up where they stopped.
     """
     known = published(table)
+    first = Config.preset(preset, **settings | {"seed": seeds[0]})
+    images = load(first.data, first.size, first.limit, IMAGES_SEED)
     values: dict[str, list[dict]] = {}
     for name, changes in OURS[table].items():
-        for seed in seeds if changes is not PIXELS else seeds[:1]:
-            merged = settings | ({} if changes is PIXELS else changes) | {"seed": seed}
-            config = Config.preset(preset, **merged)
-            images = load(config.data, config.size, config.limit, IMAGES_SEED)
-            if changes is PIXELS:
-                if images.labels is None:
-                    raise UserError(f"{config.data} has no class sub-folders; a table compares with labels")
-                pixels = cluster_scores(
-                    raw_pixels(images.images, config.size), images.labels, seeds=config.kmeans_seeds
-                )
-                values[name] = [{"backbone": pixels, "output": pixels}]
+        if changes is PIXELS:
+            values[name] = [control(images, first, raw_pixels(images.images, first.size))]
+            continue
+        for seed in seeds:
+            config = Config.preset(preset, **settings | ({} if changes is RANDOM else changes) | {"seed": seed})
+            if changes is RANDOM:
+                features = embed(fresh_model(config), images.images, config.size, amp=config.amp)["backbone"]
+                found = control(images, config, features)
             else:
-                values.setdefault(name, []).append(measure(config, images, home))
+                found = measure(config, images, home)
+            values.setdefault(name, []).append(found)
     made = []
-    for (name, stage), by_data in known.items():
+    more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
+    for (name, stage), by_data in {**known, **more}.items():
         runs = [run[stage] for run in values.get(name, [])]
         ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
         made.append(Row(name, stage, ours, len(runs), by_data))
     return made
+
+
+def control(images: ImageSet, config: Config, features: Tensor) -> dict[str, dict[str, float]]:
+    """The scores of what trains nothing, (N, D), the same at both stages. Raises UserError without labels."""
+    if images.labels is None:
+        raise UserError(NO_LABELS.format(config.data))
+    scores = cluster_scores(features, images.labels, seeds=config.kmeans_seeds)
+    return {"backbone": scores, "output": scores}
 
 
 def lines(table: list[Row]) -> list[dict]:

@@ -9,6 +9,7 @@ from cdlearn import checkpoint, cli, compare
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.errors import UserError
+from cdlearn.evaluate import assignment_scores, embed
 
 TINY = [
     "--preset",
@@ -45,9 +46,9 @@ def images(n=48):
 def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
     for table, rows in compare.OURS.items():
         names = {name for name, _ in compare.published(table)}
-        assert set(rows) <= names
+        assert set(rows) - names <= {"SimCLR", "Cluster centres", "Random network"}
         for changes in rows.values():
-            if changes is not compare.PIXELS:
+            if changes not in (compare.PIXELS, compare.RANDOM):
                 Config.preset("laptop", **changes)
 
 
@@ -74,11 +75,21 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
 
 
 def test_rows_without_an_implementation_say_so(here, monkeypatch):
-    monkeypatch.setitem(compare.OURS, 2, {"K-means": compare.PIXELS})
-    rows = compare.rows(2, "smoke", (0,), here / "runs", limit=48, size=16, batch_size=16)
-    assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0
+    monkeypatch.setitem(compare.OURS, 2, {"K-means": compare.PIXELS, "Random network": compare.RANDOM})
+    rows = compare.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
+    assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 1
+    assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
     text = compare.markdown(rows, 2, "")
     assert "DeCNN | backbone | not implemented yet" in text
+
+
+def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
+    config = tiny(method="cc")
+    found = compare.measure(config, images(), here)
+    model, _ = checkpoint.load_model(next(here.iterdir()))
+    output = embed(model, images().images, config.size, amp=config.amp)["output"]
+    assert found["output"] == assignment_scores(output, images().labels)
+    assert "nmi_std" in found["backbone"] and "nmi_std" not in found["output"]
 
 
 def test_a_half_finished_run_is_taken_up(here, monkeypatch):
