@@ -6,7 +6,7 @@ Every operation does what torchvision.transforms.v2.functional does for the same
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +101,10 @@ class Draws:
     gray: Tensor
     sigma: Tensor
 
+    def take(self, index: Tensor) -> "Draws":
+        """The draws of the views at ``index``."""
+        return Draws(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
 
 class TwoViews:
     """Random resized crop, flip, colour jitter, grayscale, blur: the augmentation of SimCLR and CC.
@@ -147,13 +151,19 @@ class TwoViews:
         names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
         return cls(**{name: getattr(config, name) for name in names}, both=config.both_views)
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, generator: torch.Generator | None = None, rank: int = 0, ranks: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """The views of ``images``, the slice of number ``rank`` of a batch cut into ``ranks``: as the batch's are."""
         n, _, height, width = images.shape
+        sides = 2 if self.both else 1
+        draws = self.draw(sides * n * ranks, height, width, images.device, generator)
+        if ranks > 1:
+            order = torch.arange(sides * n * ranks, device=images.device).view(sides, ranks, n)
+            draws = draws.take(order[:, rank].flatten())
         if not self.both:
-            draws = self.draw(n, height, width, images.device, generator)
             return to_size(images, self.size), self.apply(images, draws)
-        views = self.apply(torch.cat([images, images]), self.draw(2 * n, height, width, images.device, generator))
-        return views.chunk(2)
+        return self.apply(torch.cat([images, images]), draws).chunk(2)
 
     def draw(self, m: int, height: int, width: int, device, generator=None) -> Draws:
         """Draw everything for m views of images of height x width pixels."""

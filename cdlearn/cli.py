@@ -20,6 +20,7 @@ from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.devices import pick_device
 from cdlearn.errors import UserError, did_you_mean
+from cdlearn.launch import Launch
 from cdlearn.methods import METHODS
 from cdlearn.train import Interrupted, check_count, fit
 
@@ -86,16 +87,18 @@ def guarded(work) -> int:
 
 def train(arguments: list[str] | None = None) -> int:
     """``python -m cdlearn.train``."""
-    return guarded(lambda: _train(sys.argv[1:] if arguments is None else arguments))
+    launch, given = Launch(), sys.argv[1:] if arguments is None else arguments
+    return launch.end(guarded(lambda: launch.do(lambda: _train(given, launch), benign=Interrupted)))
 
 
-def _train(arguments: list[str]) -> None:
+def _train(arguments: list[str], launch: Launch) -> None:
     began = time.monotonic()
     given = vars(parser().parse_args(arguments))
     resume, skip_bad = given.pop("resume", None), given.pop("skip_bad", False)
     asked_out = given.pop("out", None)
     if "crop" in given:
         given["crop"] = tuple(given["crop"])
+    out = None  # for ranks but the first of several
     if resume:
         if asked_out:
             raise UserError(f"--resume writes into {resume}; leave --out away")
@@ -103,22 +106,26 @@ def _train(arguments: list[str]) -> None:
         config, skip_bad = resumed(out, given, skip_bad)
     else:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
-    images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+    with launch.one_at_a_time():
+        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
     config = config.for_images(images)
     check_count(config, len(images))
     pick_device(config.device)
     warn_about_stem(config.stem, config.size)
-    if not resume:
+    if not resume and launch.first:
         out = new_run(asked_out or default_out(config), asked_out is not None)
-        describe(out, config, images, arguments, skip_bad)
+        describe(out, config, images, [*launch.command.split(), "-m", "cdlearn.train", *arguments], skip_bad)
     epochs = config.epochs_for(len(images))
     print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
     print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
     try:
         model = fit(config, images, out, resume=bool(resume), progress=True)
+        launch.leave()
+        if not launch.first:
+            return
         report.close(model, config, images, out, model.history)
     except (Interrupted, KeyboardInterrupt):
-        print(f"\nsaved; go on with: python -m cdlearn.train --resume {out}", file=sys.stderr)
+        print(f"\nsaved; go on with: {launch.command} -m cdlearn.train --resume {out}", file=sys.stderr)
         raise
     trained = sum(row["seconds"] for row in model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
@@ -148,10 +155,10 @@ def new_run(out: Path, chosen: bool) -> Path:
     return free
 
 
-def describe(out: Path, config: Config, images: ImageSet, arguments: list[str], skip_bad: bool) -> None:
+def describe(out: Path, config: Config, images: ImageSet, command: list[str], skip_bad: bool) -> None:
     """config.json: everything needed to repeat the run."""
     described = {
-        "command": shlex.join(["python", "-m", "cdlearn.train", *arguments]),
+        "command": shlex.join(command),
         "config": config.as_dict(),
         "skip_bad": skip_bad,
         "images": len(images),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cdlearn import checkpoint
+from cdlearn import checkpoint, distributed
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
@@ -50,14 +50,17 @@ class Trainer:
     def __init__(self, config: Config, images: Tensor):
         check_count(config, len(images))
         self.config, self.images = config, images
-        self.device = pick_device(config.device)
+        self.device = distributed.own_device(pick_device(config.device))
         if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
             self.images = images.to(self.device)  # uint8 on the device: no copy in the loop
-        self.model = fresh_model(config).to(self.device, memory_format=torch.channels_last)
+        model = fresh_model(config).to(self.device, memory_format=torch.channels_last)
+        self.model = distributed.synchronised(model, self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.views = TwoViews.of(config)
         self.generator = torch.Generator(self.device)
-        self.loss = torch.compile(self.forward) if config.compile and self.device.type == "cuda" else self.forward
+        self.loss = distributed.replicated(self.model, self.forward)
+        if config.compile and self.device.type == "cuda":
+            self.loss = torch.compile(self.loss)
         self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
@@ -79,15 +82,17 @@ class Trainer:
             self.order = torch.randperm(len(self.images), generator=shuffle)
             self.order = self.order.to(self.images.device)
             self.shuffled = epoch
-        index = self.order[place * self.config.batch_size :][: self.config.batch_size]
+        size, rank, ranks = self.config.batch_size, distributed.rank(), distributed.ranks()
+        index = self.order[place * size :][:size][distributed.part(size)]
         batch = self.images[index].to(self.device, non_blocking=True)
         self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
-        x1, x2 = self.views(batch, self.generator)
+        x1, x2 = self.views(batch, self.generator, rank, ranks)
         x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps)
         if self.step == 0 and hasattr(self.model, "prepare"):
             self.model.prepare(self.images)
+            distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # what a method draws itself
             torch.manual_seed(self.config.seed * 1_000_003 + 2**41 + self.step)
             terms = self.loss(x1, x2, x)
@@ -149,6 +154,7 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
         )
+    distributed.check_batch(config.batch_size)
     if config.clusters > images:
         raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
@@ -189,7 +195,9 @@ def fit(
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images)
     if resume:
         trainer.restore(checkpoint.read(out / "checkpoint.pt"))
-    elif out:
+    if distributed.rank() > 0:
+        out, progress = None, False
+    elif out and not resume:
         save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
@@ -201,12 +209,15 @@ def fit(
 
 @contextlib.contextmanager
 def caught_signals():
-    """A list that fills with SIGINT and SIGTERM instead of their stopping the program; a second one stops it."""
+    """A list that fills with SIGINT and SIGTERM instead of their stopping the program; a second one stops it.
+
+    Not so under torchrun: the second is its answer to the first, and it kills after 30 seconds what has not ended.
+    """
     caught: list[int] = []
     watched = (signal.SIGINT, signal.SIGTERM)
 
     def note(number, frame):
-        if caught:
+        if caught and distributed.ranks() == 1:
             raise KeyboardInterrupt
         caught.append(number)
 
@@ -224,6 +235,7 @@ def caught_signals():
 def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
     """The loop: steps, looks, epochs, saves."""
     per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
+    alone = distributed.ranks() == 1
     bar = tqdm(
         total=trainer.steps * batch * 2,
         initial=trainer.step * batch * 2,
@@ -241,11 +253,12 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
             while True:  # steps until something is to be looked at; nothing here waits for the device
                 finite = finite & torch.isfinite(trainer.train_step())
                 ended = trainer.step % per_epoch == 0
-                if ended or caught or trainer.step % LOOK_EVERY == 0:
+                if ended or (caught and alone) or trainer.step % LOOK_EVERY == 0:  # ranks look at the same steps
                     break
+            stop, finite = distributed.agree(caught, finite)
             since = time.monotonic() - saved
             due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
-            to_save = out is not None and bool(due or caught)
+            to_save = out is not None and bool(due or stop)
             # a finite gradient can still make a step too large: such weights must not replace the good ones on disk
             if not finite or (to_save and not all(p.isfinite().all() for p in trainer.model.parameters())):
                 raise UserError(
@@ -264,8 +277,8 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
             if to_save:
                 save(trainer, out)
                 saved = time.monotonic()
-            if caught:
-                raise Interrupted(caught[0])
+            if stop:
+                raise Interrupted(stop)
 
 
 def end_epoch(trainer: Trainer, epoch: int) -> None:

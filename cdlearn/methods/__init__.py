@@ -2,7 +2,9 @@
 
 ``training_loss(x1, x2, x) -> terms``: two views and the plain images, float (N, 3, S, S) in [0, 1] -> a dictionary of
 scalars, ``loss`` first, which is minimised; ``needs_plain`` says whether x is used (else it may be anything). What it
-draws at random it takes from torch's own state, which the Trainer sets in every step.
+draws at random it takes from torch's own state, which the Trainer sets in every step. Where several processes train
+(cdlearn.distributed), each is given its slice of the batch and returns the loss of all of it: what is contrasted goes
+through ``gathered`` first, means over images through ``averaged``, random draws for images through ``random_like``.
 ``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
 
 Optional: ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how

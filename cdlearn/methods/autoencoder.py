@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn import distributed
 from cdlearn.losses import at_least_float32
 
 MASKED = 0.25  # share of the values that the DAE hides, within the range that Vincent et al. (2010) tried
@@ -82,13 +83,13 @@ class Autoencoder(nn.Module):
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Plain images x (N, 3, S, S) -> ``loss`` and its terms; the views x1, x2 are not used."""
-        seen = x * (torch.rand_like(x) >= self.masked) if self.masked else x
+        seen = x * (distributed.random_like(torch.rand_like, x) >= self.masked) if self.masked else x
         code, log_variance = self.encode(self.backbone(seen.contiguous(memory_format=torch.channels_last)))
         if not self.variational:
-            error = F.mse_loss(self.decode(code), x)
+            (error,) = distributed.averaged(F.mse_loss(self.decode(code), x))
             return {"loss": error, "reconstruction": error}
-        drawn = code + torch.randn_like(code) * torch.exp(0.5 * log_variance)
-        error, nats = F.mse_loss(self.decode(drawn), x), normal_divergence(code, log_variance)
+        drawn = code + distributed.random_like(torch.randn_like, code) * torch.exp(0.5 * log_variance)
+        error, nats = distributed.averaged(F.mse_loss(self.decode(drawn), x), normal_divergence(code, log_variance))
         # -ELBO = D error / (2 SPREAD^2) + nats + constant, with D values an image; here divided by D / (2 SPREAD^2)
         loss = error + 2 * SPREAD**2 / x[0].numel() * nats
         return {"loss": loss, "reconstruction": error, "divergence": nats}

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import distributed, losses
 
 
 def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
@@ -73,6 +73,7 @@ class CC(nn.Module):
             (z1, logits1), (z2, logits2) = self(x1), self(x2)
         else:
             (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
         with torch.autocast(x1.device.type, enabled=False):
             log_p1, log_p2 = (F.log_softmax(losses.at_least_float32(logits), dim=1) for logits in (logits1, logits2))
             instance = losses.instance_loss(z1, z2, config.instance_temperature)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import distributed, losses
 
 
 def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
@@ -59,6 +59,7 @@ class CD(nn.Module):
             (z1, logits1), (z2, logits2) = self(x1), self(x2)
         else:  # one pass over both is faster, and BatchNorm cannot tell the views apart
             (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
         return losses.cd_loss(
             z1, z2, logits1, logits2, config.alpha, config.instance_temperature, config.feature_temperature
         )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import distributed, losses
 from cdlearn.augment import to_size
 from cdlearn.methods.cc import mlp
 
@@ -89,9 +89,11 @@ class Centres(nn.Module):
         else:
             parts = self.backbone(torch.cat(views).contiguous(memory_format=torch.channels_last)).chunk(3)
         h, h1, h2 = (losses.at_least_float32(part) for part in parts)
-        contrastive = losses.instance_loss(self.projector(h1), self.projector(h2), self.config.instance_temperature)
+        z1, z2 = distributed.gathered(self.projector(h1), self.projector(h2))
+        contrastive = losses.instance_loss(z1, z2, self.config.instance_temperature)
         with torch.autocast(x.device.type, enabled=False):
             log_q, log_q1, log_q2 = (log_assignment(part, self.centres) for part in (h, h1, h2))
+            log_q, log_q1, log_q2 = distributed.gathered(log_q, log_q1, log_q2)  # the target counts the whole batch
             clustering = divergence(log_target(log_q), log_q)
             anchor = divergence(log_q.detach(), log_q1) + divergence(log_q.detach(), log_q2)
         return {

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import distributed, losses
 from cdlearn.methods.cd import projector
 
 
@@ -28,6 +28,7 @@ class SimCLR(nn.Module):
             z1, z2 = self(x1), self(x2)
         else:
             z1, z2 = self(torch.cat([x1, x2])).chunk(2)
+        z1, z2 = distributed.gathered(z1, z2)
         loss = losses.instance_loss(z1, z2, self.config.instance_temperature)
         return {"loss": loss, "instance": loss}
 
