@@ -78,7 +78,7 @@ def number(got: Any, what: str = "the result") -> float:
     if isinstance(got, Tensor) and got.numel() != 1:
         raise Wrong(f"{what} has the shape {tuple(got.shape)}; one number is wanted (a mean is missing?)")
     try:
-        value = float(got)
+        value = float(got.detach() if isinstance(got, Tensor) else got)
     except (TypeError, ValueError):
         raise Wrong(f"{what} is a {type(got).__name__}; one number is wanted") from None
     if not math.isfinite(value):

@@ -1,0 +1,80 @@
+"""The checkers of notebook 09, fed right answers, stubs and plausible wrong ones."""
+
+import math
+
+import pytest
+import torch
+
+from cdlearn.checks.clusters import check_assignment, check_imbalance, check_target
+
+
+def squared(h, m):
+    return (h.unsqueeze(1) - m).square().sum(2)
+
+
+def assignment(h, m):
+    weight = 1 / (1 + squared(h, m))
+    return weight / weight.sum(1, keepdim=True)
+
+
+def target(q):
+    q = q.detach()
+    weight = q**2 / q.sum(0)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def imbalance(log_p):
+    log_mean = torch.logsumexp(log_p, 0) - math.log(len(log_p))
+    return math.log(log_p.shape[1]) + (log_mean.exp() * log_mean).sum()
+
+
+def naive_imbalance(log_p):
+    mean = log_p.exp().mean(0)
+    return math.log(log_p.shape[1]) + (mean * mean.log()).sum()
+
+
+def padded_imbalance(log_p):
+    """Its value is right where a cluster is empty, its gradient is not."""
+    mean = log_p.exp().mean(0)
+    return math.log(log_p.shape[1]) + torch.where(mean > 0, mean * mean.log(), 0).sum()
+
+
+RIGHT = ((check_assignment, assignment), (check_target, target), (check_imbalance, imbalance))
+WRONG = [
+    (check_assignment, lambda h, m: 1 / (1 + squared(h, m)), "divide each row by its sum"),
+    (check_assignment, lambda h, m: torch.softmax(-squared(h, m), 1), "a Gaussian"),
+    (check_assignment, lambda h, m: (w := 1 / (1 + squared(h, m))) / w.sum(0), "sum of each column"),
+    (check_assignment, lambda h, m: (w := 1 / (1 + squared(h, m).sqrt())) / w.sum(1, keepdim=True), "its square"),
+    (check_assignment, lambda h, m: (w := 1 + squared(h, m)) / w.sum(1, keepdim=True), "grows with the distance"),
+    (check_assignment, lambda h, m: assignment(h, m).T, "has the shape"),
+    (check_assignment, lambda h, m: h - m[:, :1, :1], "stopped with"),
+    (check_target, lambda q: q**2 / (q**2).sum(1, keepdim=True), "swallow the small ones"),
+    (check_target, lambda q: q**2 / q.sum(0), "add up to 1 again"),
+    (check_target, lambda q: (w := q / q.sum(0)) / w.sum(1, keepdim=True), "do not square"),
+    (check_target, lambda q: (w := q**2 / (q**2).sum(0)) / w.sum(1, keepdim=True), "sum of squares"),
+    (check_target, lambda q: q, "nothing became surer"),
+    (check_target, lambda q: (w := q**2 / q.sum(0)) / w.sum(1, keepdim=True), "stand still"),
+    (check_imbalance, lambda log_p: math.log(log_p.shape[1]) + (log_p.exp() * log_p).sum(1).mean(), "single images"),
+    (check_imbalance, lambda log_p: math.log(log_p.shape[1]) - imbalance(log_p), "That is H(P)"),
+    (check_imbalance, lambda log_p: imbalance(log_p) - math.log(log_p.shape[1]), "Add log K"),
+    (check_imbalance, lambda log_p: imbalance(log_p) / math.log(2), "bits"),
+    (check_imbalance, naive_imbalance, "0 log 0"),
+    (check_imbalance, padded_imbalance, "its gradient is NaN"),
+    (check_imbalance, lambda log_p: imbalance(log_p).item(), "No gradient"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_pass(check, answer):
+    assert check(answer).solved is True
+
+
+@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
+def test_stubs_are_not_solved_yet(check):
+    assert check(lambda *arguments: ...).solved is None
+
+
+@pytest.mark.parametrize(("check", "answer", "words"), WRONG)
+def test_wrong_answers_are_told_why(check, answer, words):
+    verdict = check(answer)
+    assert verdict.solved is False and words in verdict.message, verdict
