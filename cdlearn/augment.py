@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CACHED = 2**19  # values of a part of a batch that a CPU works on at once
 GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, torchvision's digits
 
 
@@ -60,9 +61,9 @@ def luma(images: Tensor) -> Tensor:
     return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue).unsqueeze(1)
 
 
-def blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """factor x images + (1 - factor) x other, kept within [0, 1]; factor is (M,)."""
-    return torch.lerp(other, images, factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+def blend(images: Tensor, other: Tensor, factor: Tensor, out: Tensor | None = None) -> Tensor:
+    """factor x images + (1 - factor) x other, kept within [0, 1]; factor is (M,). ``out`` may be ``images``."""
+    return torch.lerp(other, images, factor.view(-1, 1, 1, 1), out=out).clamp_(0, 1)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -81,8 +82,10 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     sixth = (hue + 6 * shift.view(-1, 1, 1)).unsqueeze(1)  # in sixths of a turn
     offset = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)  # 5 3 1: red, green, blue
-    k = torch.remainder(offset + sixth, 6)
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
+    k = offset + sixth
+    k -= (k / 6).floor_().mul_(6)  # torch.remainder says the same and takes five times as long on a CPU
+    weight = torch.minimum(k, 4 - k).clamp_(0, 1)
+    return value.unsqueeze(1) - weight.mul_(chroma.unsqueeze(1))
 
 
 @dataclass(frozen=True)
@@ -190,13 +193,26 @@ class TwoViews:
         )
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1]."""
+        """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1].
+
+        A CPU does so in parts that stay in its cache, sorted by where the hue falls (see jitter). On a GPU the numbers
+        that this takes would have to be waited for.
+        """
+        if images.device.type != "cpu":
+            return self.apply_part(images, draws)
+        sort = draws.hue_after.argsort()
+        parts = sort.split(max(16, CACHED // (3 * self.size**2)))
+        x = torch.cat([self.apply_part(images[part], draws.take(part), in_order=True) for part in parts])
+        return x[sort.argsort()]
+
+    def apply_part(self, images: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
+        """The same, in one go; ``in_order`` says that images come sorted by ``hue_after``."""
         _, _, height, width = images.shape
         rows = resize_matrix(draws.top, draws.height, height, self.size)
         columns = resize_matrix(draws.left, draws.width, width, self.size, draws.flip)
         x = apply_rows_and_columns(images.float() / 255, rows, columns).clamp_(0, 1)
         if self.jitter:
-            x = jitter(x, draws)
+            x = jitter(x, draws, in_order)
         if self.gray:
             x = blend(x, luma(x), 1 - draws.gray.float())
         if self.blur:
@@ -205,22 +221,28 @@ class TwoViews:
         return x
 
 
-def jitter(x: Tensor, draws: Draws) -> Tensor:
+def jitter(x: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
     """Brightness, contrast, saturation and hue in each image's own order.
 
     The first three are all blends: with black, with the mean grey, with the grey image. So one pass serves all images
     whatever their order, and the hue, whose place differs too, falls between two rounds of such passes: a pass that
-    an image takes in the other round has the factor 1.
+    an image takes in the other round has the factor 1. ``in_order`` says that images come sorted by ``hue_after``:
+    then those that a pass concerns are a slice, and it is half the work (with parts that stay in the cache, all of
+    TwoViews for 256 views on two cores: at 96 px 150 to 80 ms, at 32 px 16 to 11).
     """
+    x = x.clone()  # what follows writes into it
     for before_hue in (True, False):
         for place in range(3):
-            operation = draws.order[:, place]
-            factor = draws.factors.gather(1, operation.view(-1, 1)).squeeze(1)
-            now = (place < draws.hue_after) == before_hue
-            grey = luma(x)
+            later = int((draws.hue_after <= place).sum()) if in_order else 0  # the first image whose hue comes later
+            now = slice(later, None) if before_hue or not in_order else slice(later)
+            part = x[now]
+            operation = draws.order[now, place]
+            factor = draws.factors[now].gather(1, operation.view(-1, 1)).squeeze(1)
+            concerned = (place < draws.hue_after[now]) == before_hue
+            grey = luma(part)
             kind = operation.view(-1, 1, 1, 1)
             other = torch.where(kind == 2, grey, torch.where(kind == 1, grey.mean((2, 3), keepdim=True), 0))
-            x = blend(x, other, torch.where(now, factor, 1))
+            blend(part, other, torch.where(concerned, factor, 1), out=part)
         if before_hue:
             x = adjust_hue(x, draws.hue)
     return x

@@ -7,18 +7,19 @@ from torch import nn
 
 from cdlearn import convolution
 from cdlearn.backbones import backbone
-from cdlearn.convolution import Conv3x3, SmallMap, columns, with_small_maps
+from cdlearn.convolution import SmallMap, SmallMapConv, columns, with_small_maps
 
 
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 3), (2, 5)])
-def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width):
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 3), (2, 5), (6, 6), (5, 7)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
+def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width, kernel, stride):
     monkeypatch.setattr(convolution, "WIDE", wide)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 4, height, width, dtype=torch.float64, generator=generator, requires_grad=True)
-    weight = torch.randn(5, 4, 3, 3, dtype=torch.float64, generator=generator, requires_grad=True)
-    upstream = torch.randn(3, 5, height, width, dtype=torch.float64, generator=generator)
-    ours, library = SmallMap.apply(x, weight), F.conv2d(x, weight, padding=1)
+    weight = torch.randn(5, 4, kernel, kernel, dtype=torch.float64, generator=generator, requires_grad=True)
+    ours, library = SmallMap.apply(x, weight, stride), F.conv2d(x, weight, stride=stride, padding=kernel // 2)
+    upstream = torch.randn(library.shape, dtype=torch.float64, generator=generator)
     assert torch.allclose(ours, library)
     for a, b in zip(*(torch.autograd.grad(y, (x, weight), upstream) for y in (ours, library)), strict=True):
         assert torch.allclose(a, b)
@@ -27,11 +28,12 @@ def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, widt
 def test_columns_are_those_of_unfold():
     x = torch.randn(2, 3, 4, 5)
     unfolded = F.unfold(x, 3, padding=1).view(2, 3, 9, 20).permute(0, 3, 2, 1).reshape(40, 27)
-    assert torch.equal(columns(x), unfolded)
+    assert torch.equal(torch.cat(columns(x), dim=1), unfolded)
 
 
 def test_under_autocast_a_small_map_gives_bf16_like_the_library():
-    layer = Conv3x3(8, 8)
+    layer = with_small_maps(nn.Conv2d(8, 8, 3, padding=1, bias=False))
+    assert type(layer) is SmallMapConv
     x = torch.randn(2, 8, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         ours, library = layer(x), F.conv2d(x, layer.weight, padding=1)
@@ -41,11 +43,12 @@ def test_under_autocast_a_small_map_gives_bf16_like_the_library():
 
 
 def test_a_resnet_keeps_its_weights_and_the_convolutions_that_do_not_fit():
-    net = backbone("resnet18", "small")
+    net = backbone("resnet18", "imagenet")
     kinds = {name: type(module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
-    assert kinds["layer4.1.conv2"] is Conv3x3 and kinds["layer4.0.conv1"] is nn.Conv2d  # the latter has stride 2
+    assert kinds["layer4.1.conv2"] is kinds["layer4.0.conv1"] is kinds["layer4.0.downsample.0"] is SmallMapConv
+    assert kinds["conv1"] is nn.Conv2d  # 7x7
     plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.Conv2d(4, 4, 3, padding=1))
     before = plain.state_dict()
     after = with_small_maps(plain)
-    assert type(after[0]) is Conv3x3 and type(after[1]) is nn.Conv2d  # the latter has a bias
+    assert type(after[0]) is SmallMapConv and type(after[1]) is nn.Conv2d  # the latter has a bias
     assert all(torch.equal(before[name], value) for name, value in after.state_dict().items())
