@@ -79,8 +79,10 @@ def guarded(work) -> int:
         return 128 + error.signal_number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except torch.OutOfMemoryError:
-        print("error: the device's memory is full; try a smaller --batch-size or --size", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:  # of a GPU, of numpy, of torch on a CPU; the last is a RuntimeError
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+            raise
+        print("error: the memory is full; try a smaller --batch-size, --size or --backbone", file=sys.stderr)
         return 2
     return 0
 
@@ -119,7 +121,8 @@ def _train(arguments: list[str], launch: Launch) -> None:
     print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
     print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
     try:
-        model = fit(config, images, out, resume=bool(resume), progress=True)
+        monitor = report.knn_monitor(images, config) if launch.first else None
+        model = fit(config, images, out, resume=bool(resume), progress=True, after_epoch=monitor)
         launch.leave()
         if not launch.first:
             return

@@ -45,15 +45,18 @@ def curve(axis, epochs, values, label: str, number: int) -> None:
 
 def losses(history: list[dict[str, float]], config) -> Figure:
     """The loss terms over the epochs, with the values they can be expected to have (rows of metrics.csv)."""
-    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s")]
+    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s") and name[:3] != "knn"]
     epochs = [row["epoch"] for row in history]
     column = {name: np.array([row[name] for row in history]) for name in terms}
     n, k = config.batch_size, config.heads
     panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
-    panels = [[name for name in panel if name in terms] for panel in panels]
-    made, axes = figure(len(panels))
-    for axis, panel in zip(axes[0], panels, strict=True):
+    panels = [[name for name in panel if name in terms] for panel in panels] + [["knn"]] * ("knn output" in history[0])
+    made, axes = figure(2, len(panels) // 2) if len(panels) in (2, 4) else figure(len(panels))
+    for axis, panel in zip(axes.flat, panels, strict=True):
         name = panel[0]
+        if name == "knn":
+            monitor(axis, history)
+            continue
         if name != "feature":
             curve(axis, epochs, column[name], name, 0)
         axis.set(xlabel="epoch", ylabel="loss (nats)", title=name)
@@ -87,6 +90,16 @@ def losses(history: list[dict[str, float]], config) -> Figure:
         axis.margins(y=0.12)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return made
+
+
+def monitor(axis, history: list[dict[str, float]]) -> None:
+    """The kNN accuracy of both stages at the epochs where it was looked at."""
+    looked = [row for row in history if np.isfinite(row["knn output"])]
+    for number, stage in enumerate(("backbone", "output")):
+        curve(axis, [row["epoch"] for row in looked], np.array([row[f"knn {stage}"] for row in looked]), stage, number)
+    axis.set(xlabel="epoch", ylabel="share of images (0 to 1)", title="kNN accuracy (monitor only)", ylim=(0, 1.05))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(fontsize=8, loc="lower right")
 
 
 def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None) -> Figure:

@@ -1,7 +1,9 @@
 """The end of a run: the table of scores beside its controls, scores.json, and the figures."""
 
 import json
+import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from cdlearn.data import ImageSet
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.shapes import VALUES
-from cdlearn.train import fresh_model
+from cdlearn.train import Trainer, fresh_model
 
 STAGES = ("raw pixels", "random network", "backbone", "output")
+MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
 
 
 def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor]:
@@ -31,6 +34,27 @@ def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor
         "backbone": learned["backbone"],
         "output": learned["output"],
     }
+
+
+def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
+    """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at about ten of the epochs.
+
+    It looks at up to 2,048 images drawn with the seed, which takes a fraction of a second, and it chooses nothing: the
+    labels end here. NaN stands for the epochs between. None where there are no labels.
+    """
+    if images.labels is None or len(images.labels.unique()) < 2:
+        return None
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:MONITORED].sort().values
+    pixels, labels = images.images[drawn], images.labels[drawn]
+
+    def look(trainer: Trainer) -> None:
+        row = trainer.history[-1]
+        due = row["epoch"] % max(1, round(trainer.epochs / LOOKS)) == 0 or row["epoch"] == trainer.epochs
+        features = embed(trainer.model, pixels, config.size, amp=config.amp) if due else {}
+        for stage in ("backbone", "output"):
+            row[f"knn {stage}"] = knn_accuracy(features[stage], labels) if due else math.nan
+
+    return look
 
 
 def spread(features: Tensor) -> float:
