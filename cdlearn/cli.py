@@ -233,7 +233,7 @@ def compare(arguments: list[str] | None = None) -> int:
 
 
 def _compare(arguments: list[str]) -> None:
-    from cdlearn import compare as tables
+    from cdlearn import compare, tables
 
     made = settings_parser("compare", "Run a table of the paper and set the published values beside ours.")
     made.add_argument("--table", type=int, required=True, help="2 to 10")
@@ -245,9 +245,9 @@ def _compare(arguments: list[str]) -> None:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
     if "crop" in asked:
         asked["crop"] = tuple(asked["crop"])
-    tables.published(number)
+    compare.published(number)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
-    found = tables.rows(number, preset, tuple(seeds), **asked)
+    found = compare.rows(number, preset, tuple(seeds), **asked)
     data = Path(asked.get("data", "shapes")).name
     shown = [word if "/" not in word else f"path/to/{Path(word).name}" for word in arguments]
     note = f"Measured with `{shlex.join(['python', '-m', 'cdlearn.compare', *shown])}`; mean ± std over training seeds."

@@ -9,11 +9,9 @@ output, all others by K-means. Rows that the paper does not have stand below its
 import csv
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from cdlearn import checkpoint
@@ -22,14 +20,11 @@ from cdlearn.data import ImageSet, load
 from cdlearn.errors import UserError
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
 from cdlearn.methods import needs_clusters
+from cdlearn.tables import METRICS, Row
 from cdlearn.train import fit, fresh_model
 
-METRICS = ("nmi", "ari", "acc")
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
-TITLES = {2: "K-means on the backbone", 3: "the final output", 4: "entropy and BatchNorm in the heads"}
-TITLES |= {5: "schedule and clipping", 6: "the feature heads", 7: "augmenting one view or both"}
-TITLES |= {8: "schedule and clipping", 9: "the feature heads", 10: "augmenting one view or both"}
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
 PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
@@ -61,17 +56,6 @@ CODES = (
     "VAE",
 )  # K-means on the code (mu of the VAE), as is usual: their output, whatever the table's stage
 OURS[3] = {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table at one stage: ``ours`` and ``published`` map a metric to (mean, std or None)."""
-
-    name: str
-    stage: str
-    ours: dict[str, tuple[float, float]]
-    seeds: int
-    published: dict[str, dict[str, tuple[float, float | None]]]  # data set -> metric -> ...
 
 
 def published(table: int) -> dict[tuple[str, str], dict]:
@@ -161,7 +145,8 @@ def rows(
         at = "output" if name in CODES else stage
         runs = [run[at] for run in values.get(name, [])]
         ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
-        made.append(Row(name, "code" if name in CODES else stage, ours, len(runs), by_data))
+        told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
+        made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, len(runs), by_data))
     return made
 
 
@@ -171,77 +156,6 @@ def control(images: ImageSet, config: Config, features: Tensor) -> dict[str, dic
         raise UserError(NO_LABELS.format(config.data))
     scores = cluster_scores(features, images.labels, seeds=config.kmeans_seeds)
     return {"backbone": scores, "output": scores}
-
-
-def lines(table: list[Row]) -> list[dict]:
-    """For the CSV: a line a row, stage and metric, ours beside each published data set."""
-    found = []
-    for row in table:
-        for metric in METRICS:
-            mean, std = row.ours.get(metric, ("not implemented yet", ""))
-            line = {"row": row.name, "stage": row.stage, "metric": metric, "seeds": row.seeds or ""}
-            line |= {"ours": mean if isinstance(mean, str) else f"{mean:.4f}"}
-            line |= {"ours std": std if isinstance(std, str) else f"{std:.4f}"}
-            line |= {f"published {data}": values.get(metric, ("",))[0] for data, values in row.published.items()}
-            found.append(line)
-    return found
-
-
-def markdown(table: list[Row], number: int, note: str) -> str:
-    """The table as Markdown, a metric a column for ours, NMI alone for the published ones."""
-    data = list(table[0].published)
-    head = [
-        "row",
-        "K-means on",
-        *(f"{m.upper()}, ours" for m in METRICS),
-        "seeds",
-        *(f"NMI, {d} (paper)" for d in data),
-    ]
-    text = [f"# Table {number}: {TITLES[number]}", "", note, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in table:
-        ours = [f"{row.ours[m][0]:.3f} ± {row.ours[m][1]:.3f}" if row.ours else "not implemented yet" for m in METRICS]
-        paper = [f"{row.published[d]['nmi'][0]:.3f}" if d in row.published else "" for d in data]
-        text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), *paper])} |")
-    return "\n".join(text) + "\n"
-
-
-def chart(table: list[Row], number: int, title: str) -> Figure:
-    """NMI of every row, ours (bar, ± std over training seeds) and as published (marks)."""
-    from cdlearn.plots import COLOURS, MARKS, figure
-
-    made, axes = figure(1, width=7.2, height=1.3 + 0.42 * len(table))
-    axis = axes[0, 0]
-    names = [f"{row.name}, {row.stage}" if number == 4 else row.name for row in table]
-    place = np.arange(len(table))[::-1]
-    ours = [row.ours.get("nmi", (np.nan, 0.0)) for row in table]
-    axis.barh(place, [v for v, _ in ours], 0.6, xerr=[s for _, s in ours], capsize=3, color=COLOURS[5], label="ours",
-              edgecolor="0.2", linewidth=0.6)  # fmt: skip
-    for count, data in enumerate(table[0].published):
-        at = [row.published.get(data, {}).get("nmi", (np.nan,))[0] for row in table]
-        axis.scatter(
-            at, place, marker=MARKS[count], color=COLOURS[(4, 7, 2, 6)[count]], label=f"paper, {data}", zorder=3
-        )
-    for y, row in zip(place, table, strict=True):
-        if not row.ours:
-            axis.text(0.01, y, "not implemented yet", va="center", fontsize=8, color="0.35")
-    axis.set_yticks(place, names, fontsize=9)
-    axis.set(xlabel="NMI of K-means against the classes (0 to 1)", title=title, xlim=(0, 1.05))
-    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return made
-
-
-def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> list[Path]:
-    """table-N-D.csv, .md and .png in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"table-{number}-{Path(data).name}"
-    content = lines(table)
-    names = list(dict.fromkeys(name for line in content for name in line))
-    text = [",".join(names)] + [",".join(str(line.get(name, "")) for name in names) for line in content]
-    checkpoint.write_text(stem.with_suffix(".csv"), "\n".join(text) + "\n")
-    checkpoint.write_text(stem.with_suffix(".md"), markdown(table, number, note))
-    made = chart(table, number, f"Table {number} on {Path(data).name}: {TITLES[number]}")
-    checkpoint.write(stem.with_suffix(".png"), lambda file: made.savefig(file, format="png"))
-    return [stem.with_suffix(ending) for ending in (".csv", ".md", ".png")]
 
 
 if __name__ == "__main__":

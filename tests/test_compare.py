@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from cdlearn import checkpoint, cli, compare
+from cdlearn import checkpoint, cli, compare, tables
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.errors import UserError
@@ -79,7 +79,7 @@ def test_rows_without_an_implementation_say_so(here, monkeypatch):
     rows = compare.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
     assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 1
     assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
-    text = compare.markdown(rows, 2, "")
+    text = tables.markdown(rows, 2, "")
     assert "DeCNN | backbone | not implemented yet" in text
 
 
@@ -90,6 +90,26 @@ def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
     output = embed(model, images().images, config.size, amp=config.amp)["output"]
     assert found["output"] == assignment_scores(output, images().labels)
     assert "nmi_std" in found["backbone"] and "nmi_std" not in found["output"]
+
+
+def test_the_order_of_rows_is_compared_pair_by_pair():
+    def row(name, ours, std, paper, stage="output"):
+        return tables.Row(name, stage, {"nmi": (ours, std)}, 3, {"D": {"nmi": (paper, None)}})
+
+    table = [
+        row("a", 0.9, 0.01, 0.8),
+        row("b", 0.5, 0.01, 0.7),
+        row("c", 0.6, 0.2, 0.6),
+        row("d", 0.9, 0.0, 0.9, "backbone"),
+    ]
+    assert tables.order(table, "D") == (2, 0, 1)  # a > b and a > c as there; b against c is within 0.2; d is no pair
+    table[2] = row("c", 0.6, 0.01, 0.6)
+    assert tables.order(table, "D") == (2, 1, 0)
+    assert tables.order([row("a", 0.9, 0, 0.8), tables.Row("x", "output", {}, 0, table[0].published)], "D") == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_half_finished_run_is_taken_up(here, monkeypatch):

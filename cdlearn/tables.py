@@ -1,0 +1,124 @@
+"""A table of the paper as CSV, Markdown and a figure: what was measured, the published values beside it."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cdlearn import checkpoint
+from cdlearn.plots import COLOURS, MARKS, figure
+
+METRICS = ("nmi", "ari", "acc")
+TITLES = {2: "K-means on the backbone", 3: "the final output", 4: "entropy and BatchNorm in the heads"}
+TITLES |= {5: "schedule and clipping", 6: "the feature heads", 7: "augmenting one view or both"}
+TITLES |= {8: "schedule and clipping", 9: "the feature heads", 10: "augmenting one view or both"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: ``ours`` and ``published`` map a metric to (mean, std or None).
+
+    stage: what K-means was run on, backbone, output or code; or "own clusters".
+    """
+
+    name: str
+    stage: str
+    ours: dict[str, tuple[float, float]]
+    seeds: int
+    published: dict[str, dict[str, tuple[float, float | None]]]  # data set -> metric -> ...
+
+
+def lines(table: list[Row]) -> list[dict]:
+    """For the CSV: a line a row, stage and metric, ours beside each published data set."""
+    found = []
+    for row in table:
+        for metric in METRICS:
+            mean, std = row.ours.get(metric, ("not implemented yet", ""))
+            line = {"row": row.name, "stage": row.stage, "metric": metric, "seeds": row.seeds or ""}
+            line |= {"ours": mean if isinstance(mean, str) else f"{mean:.4f}"}
+            line |= {"ours std": std if isinstance(std, str) else f"{std:.4f}"}
+            line |= {f"published {data}": values.get(metric, ("",))[0] for data, values in row.published.items()}
+            found.append(line)
+    return found
+
+
+def markdown(table: list[Row], number: int, note: str) -> str:
+    """The table as Markdown, a metric a column for ours, NMI alone for the published ones."""
+    data = list(table[0].published)
+    head = [
+        "row",
+        "scored on",
+        *(f"{m.upper()}, ours" for m in METRICS),
+        "seeds",
+        *(f"NMI, {d} (paper)" for d in data),
+    ]
+    text = [f"# Table {number}: {TITLES[number]}", "", note, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in table:
+        ours = [f"{row.ours[m][0]:.3f} ± {row.ours[m][1]:.3f}" if row.ours else "not implemented yet" for m in METRICS]
+        paper = [f"{row.published[d]['nmi'][0]:.3f}" if d in row.published else "" for d in data]
+        text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), *paper])} |")
+    text += [
+        "",
+        "Does the paper's order of rows appear? A gap counts where it exceeds the larger deviation over our seeds.",
+        "",
+    ]
+    for d in data:
+        same, turned, close = order(table, d)
+        found = f"{same} as there, {turned} the other way round, {close} too close to tell"
+        text.append(f"- Of the paper's {same + turned + close} pairs on {d}: {found}.")
+    return "\n".join(text) + "\n"
+
+
+def order(table: list[Row], data: str) -> tuple[int, int, int]:
+    """Pairs of rows that the paper orders by NMI on ``data``: ours in the same order, the other way round, too close.
+
+    Too close: within the larger standard deviation of the two over our seeds. Backbone and output are no pair.
+    """
+    counts = [0, 0, 0]
+    known = [row for row in table if row.ours and data in row.published]
+    for a, b in combinations(known, 2):
+        theirs = a.published[data]["nmi"][0] - b.published[data]["nmi"][0]
+        (mean, std), (other, other_std) = a.ours["nmi"], b.ours["nmi"]
+        if theirs and {a.stage, b.stage} != {"backbone", "output"}:
+            near = abs(mean - other) <= max(std, other_std) + 5e-4  # half a step of the last digit shown
+            counts[2 if near else 0 if (mean > other) == (theirs > 0) else 1] += 1
+    return counts[0], counts[1], counts[2]
+
+
+def chart(table: list[Row], number: int, title: str) -> Figure:
+    """NMI of every row, ours (bar, ± std over training seeds) and as published (marks)."""
+    made, axes = figure(1, width=7.2, height=1.3 + 0.42 * len(table))
+    axis = axes[0, 0]
+    names = [f"{row.name}, {row.stage}" if number == 4 else row.name for row in table]
+    place = np.arange(len(table))[::-1]
+    ours = [row.ours.get("nmi", (np.nan, 0.0)) for row in table]
+    axis.barh(place, [v for v, _ in ours], 0.6, xerr=[s for _, s in ours], capsize=3, color=COLOURS[5], label="ours",
+              edgecolor="0.2", linewidth=0.6)  # fmt: skip
+    for count, data in enumerate(table[0].published):
+        at = [row.published.get(data, {}).get("nmi", (np.nan,))[0] for row in table]
+        axis.scatter(
+            at, place, marker=MARKS[count], color=COLOURS[(4, 7, 2, 6)[count]], label=f"paper, {data}", zorder=3
+        )
+    for y, row in zip(place, table, strict=True):
+        if not row.ours:
+            axis.text(0.01, y, "not implemented yet", va="center", fontsize=8, color="0.35")
+    axis.set_yticks(place, names, fontsize=9)
+    axis.set(xlabel="NMI of K-means against the classes (0 to 1)", title=title, xlim=(0, 1.05))
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return made
+
+
+def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> list[Path]:
+    """table-N-D.csv, .md and .png in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"table-{number}-{Path(data).name}"
+    content = lines(table)
+    names = list(dict.fromkeys(name for line in content for name in line))
+    text = [",".join(names)] + [",".join(str(line.get(name, "")) for name in names) for line in content]
+    checkpoint.write_text(stem.with_suffix(".csv"), "\n".join(text) + "\n")
+    checkpoint.write_text(stem.with_suffix(".md"), markdown(table, number, note))
+    made = chart(table, number, f"Table {number} on {Path(data).name}: {TITLES[number]}")
+    checkpoint.write(stem.with_suffix(".png"), lambda file: made.savefig(file, format="png"))
+    return [stem.with_suffix(ending) for ending in (".csv", ".md", ".png")]
