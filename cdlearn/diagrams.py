@@ -119,8 +119,8 @@ def lines(
         )  # fmt: skip
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axis.margins(y=0.12)
-    if len(curves) > 1:
-        axis.legend(fontsize=8)
+    if len(curves) > 1:  # below: never on a curve
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return made
 
 

@@ -1,5 +1,6 @@
 """A table of the paper as CSV, Markdown and a figure: what was measured, the published values beside it."""
 
+import csv
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cdlearn import checkpoint
+from cdlearn.errors import UserError
 from cdlearn.plots import COLOURS, MARKS, figure
 
 METRICS = ("nmi", "ari", "acc")
@@ -122,3 +124,28 @@ def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> 
     made = chart(table, number, f"Table {number} on {Path(data).name}: {TITLES[number]}")
     checkpoint.write(stem.with_suffix(".png"), lambda file: made.savefig(file, format="png"))
     return [stem.with_suffix(ending) for ending in (".csv", ".md", ".png")]
+
+
+def read(number: int, data: str, folder: Path) -> list[Row]:
+    """The rows that :func:`write` left in ``folder``, to four digits; of the published values without their std.
+
+    Raises:
+        UserError: where the file is missing or is no such table.
+    """
+    path = folder / f"table-{number}-{Path(data).name}.csv"
+    found: dict[tuple[str, str], Row] = {}
+    try:
+        with path.open(newline="") as file:
+            for line in csv.DictReader(file):
+                name, stage, metric = line["row"], line["stage"], line["metric"]
+                row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}))
+                if row.seeds:
+                    row.ours[metric] = (float(line["ours"]), float(line["ours std"]))
+                for column, value in line.items():
+                    if column.startswith("published ") and value:
+                        row.published.setdefault(column.removeprefix("published "), {})[metric] = (float(value), None)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it with python -m cdlearn.compare --table {number}") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); make it again") from error
+    return list(found.values())

@@ -6,6 +6,7 @@ size, batch, loss and optimiser. The two take turns, so that a noisy machine dis
 """
 
 import argparse
+import gc
 import statistics
 import time
 
@@ -74,8 +75,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3, help="turns each way takes")
-    parser.add_argument("--steps", type=int, default=12, help="measured steps a turn")
-    parser.add_argument("--warm-up", type=int, default=4, help="steps before them: loaders fill, memory settles")
+    parser.add_argument("--steps", type=int, default=20, help="measured steps a turn")
+    parser.add_argument("--warm-up", type=int, default=8, help="steps before them: loaders fill, memory settles")
     asked = parser.parse_args()
     settings = {name: getattr(asked, name) for name in ("backbone", "stem", "size", "batch_size")}
     settings |= dict(device="cpu", epochs=1000)
@@ -101,6 +102,7 @@ def main() -> None:
                 way.train_step()
             rates[name].append(2 * asked.batch_size * asked.steps / (time.perf_counter() - began))
             del way
+            gc.collect()  # ends its workers
     middle = {name: statistics.median(values) for name, values in rates.items()}
     for name, values in rates.items():
         print(f"  {name:<42}{middle[name]:7.0f} views/s   (turns {min(values):.0f} to {max(values):.0f})")
