@@ -114,7 +114,7 @@ def test_the_order_of_rows_is_compared_pair_by_pair():
 
 def test_a_written_table_is_read_again(tmp_path):
     ours = {"nmi": (0.5, 0.1), "ari": (0.25, 0.0), "acc": (0.75, 0.05)}
-    paper = {"D": {m: (0.9, None) for m in compare.METRICS}}
+    paper = {"D": dict.fromkeys(compare.METRICS, (0.9, None))}
     made = [tables.Row("a", "output", ours, 3, paper), tables.Row("b", "output", {}, 0, paper)]
     tables.write(made, 5, "folder/name", "", tmp_path)
     assert tables.read(5, "name", tmp_path) == made
