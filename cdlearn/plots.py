@@ -50,7 +50,9 @@ def losses(history: list[dict[str, float]], config) -> Figure:
     column = {name: np.array([row[name] for row in history]) for name in terms}
     n, k = config.batch_size, config.heads
     panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
-    panels = [[name for name in panel if name in terms] for panel in panels] + [["knn"]] * ("knn output" in history[0])
+    panels = [[name for name in panel if name in terms] for panel in panels] + [["knn"]] * any(
+        "knn output" in row for row in history
+    )
     made, axes = figure(2, len(panels) // 2) if len(panels) in (2, 4) else figure(len(panels))
     for axis, panel in zip(axes.flat, panels, strict=True):
         name = panel[0]
@@ -94,7 +96,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
 
 def monitor(axis, history: list[dict[str, float]]) -> None:
     """The kNN accuracy of both stages at the epochs where it was looked at."""
-    looked = [row for row in history if np.isfinite(row["knn output"])]
+    looked = [row for row in history if np.isfinite(row.get("knn output", np.nan))]
     for number, stage in enumerate(("backbone", "output")):
         curve(axis, [row["epoch"] for row in looked], np.array([row[f"knn {stage}"] for row in looked]), stage, number)
     axis.set(xlabel="epoch", ylabel="share of images (0 to 1)", title="kNN accuracy (monitor only)", ylim=(0, 1.05))

@@ -105,8 +105,9 @@ def chart(table: list[Row], number: int, title: str) -> Figure:
         )
     for y, row in zip(place, table, strict=True):
         if not row.ours:
-            beyond = max(row.published[d]["nmi"][0] for d in row.published) + 0.03
-            axis.text(beyond, y, "not implemented yet", va="center", fontsize=8, color="0.35")
+            marks = [values["nmi"][0] for values in row.published.values()]
+            x, side = (max(marks) + 0.03, "left") if max(marks) < 0.7 else (min(marks) - 0.03, "right")
+            axis.text(x, y, "not implemented yet", ha=side, va="center", fontsize=8, color="0.35")
     axis.set_yticks(place, names, fontsize=9)
     axis.set(xlabel="NMI with the classes (0 to 1)", title=title, xlim=(0, 1.05))
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

@@ -299,10 +299,10 @@ def save(trainer: Trainer, out: Path) -> None:
 
 
 def to_csv(rows: list[dict[str, float]]) -> str:
-    """Rows with the same keys as CSV, with a header."""
-    if not rows:
-        return ""
-    return "\n".join([",".join(rows[0]), *(",".join(f"{v:.6g}" for v in row.values()) for row in rows)]) + "\n"
+    """Rows as CSV with a header; a column that a row lacks is left empty."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
+    return "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else []))
 
 
 def main(arguments: list[str] | None = None) -> int:
