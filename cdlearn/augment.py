@@ -146,7 +146,7 @@ class TwoViews:
         self.size, self.crop, self.hue, self.both = size, crop, hue, both
         self.strengths = (brightness, contrast, saturation)
         self.jitter, self.gray, self.blur, self.flip = jitter, gray, blur, flip
-        self.kernel = max(3, size // 10 | 1)
+        self.kernel = min(max(3, size // 10 | 1), 2 * size - 1)
 
     @classmethod
     def of(cls, config) -> "TwoViews":

@@ -243,6 +243,8 @@ def _compare(arguments: list[str]) -> None:
     number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
     if "seed" in asked:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
+    if "method" in asked:
+        raise UserError("a table says itself which methods it compares; leave --method away")
     if "crop" in asked:
         asked["crop"] = tuple(asked["crop"])
     compare.published(number)

@@ -21,14 +21,15 @@ from cdlearn.errors import UserError
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.tables import METRICS, Row
-from cdlearn.train import fit, fresh_model
+from cdlearn.train import fingerprint, fit, fresh_model
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
 PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
-PLAIN = dict(cosine=False, clip=0.0)  # Table 4's last row is Table 5's first: it was run without schedule and clipping
+# Table 4's last row is Table 5's first: it was run without schedule and clipping. (Our 50 steps of warm-up stay.)
+PLAIN = dict(cosine=False, clip=0.0)
 SCHEDULE = {"schedule+clip=off": PLAIN, "schedule+clip=on": {}}
 HEADS = {"feature head=off": dict(method="simclr"), "feature head=on": {}}
 ONE_VIEW = {"single-view augmentation": dict(both_views=False), "dual-view augmentation": {}}
@@ -93,10 +94,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     )
     scores = out / "table.json"
     if scores.exists():
-        try:
-            return json.loads(scores.read_text())
-        except ValueError as error:
-            raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
+        return scored(scores, images)
     out.mkdir(parents=True, exist_ok=True)
     model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
     features = embed(model, images.images, config.size, amp=config.amp)
@@ -112,6 +110,18 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     return found
 
 
+def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]]:
+    """What an earlier call found. Raises UserError where the file is damaged, or the images are no longer those."""
+    try:
+        found = json.loads(scores.read_text())
+        _ = [found[stage][metric] for stage in ("backbone", "output") for metric in METRICS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
+    if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
+        raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
+    return found
+
+
 def rows(
     table: int,
     preset: str = "laptop",
@@ -121,8 +131,10 @@ def rows(
 ) -> list[Row]:
     """Every row of a table; ours is empty where one is not implemented. ``settings`` go to every run's Config.
 
-    Finished runs in ``home`` are used again, others taken up where they stopped.
+    Finished runs in ``home`` are used again, others taken up where they stopped. Mean and std are over the training
+    seeds; of raw pixels, which train nothing, over the seeds of K-means.
     """
+    seeds = tuple(dict.fromkeys(seeds))  # the same seed twice is no second run
     known = published(table)
     first = Config.preset(preset, **settings | {"seed": seeds[0]})
     images = load(first.data, first.size, first.limit, IMAGES_SEED)
@@ -143,10 +155,12 @@ def rows(
     more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
     for (name, stage), by_data in {**known, **more}.items():
         at = "output" if name in CODES else stage
-        runs = [run[at] for run in values.get(name, [])]
+        runs, count = [run[at] for run in values.get(name, [])], len(values.get(name, []))
         ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
+        if OURS[table].get(name) is PIXELS:
+            ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
         told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
-        made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, len(runs), by_data))
+        made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, count, by_data))
     return made
 
 

@@ -97,6 +97,8 @@ def with_small_maps(net: nn.Module) -> nn.Module:
     """``net`` with every convolution that SmallMapConv can stand for made one; all weights stay where they are."""
     for module in net.modules():
         if type(module) is nn.Conv2d and module.bias is None and module.groups == 1 and module.dilation == (1, 1):
+            if module.padding_mode != "zeros":
+                continue
             shape = (module.kernel_size, module.padding)
             if shape in (((1, 1), (0, 0)), ((3, 3), (1, 1))) and module.stride in ((1, 1), (2, 2)):
                 module.__class__ = SmallMapConv  # it adds no attribute, so all it holds can stay in its place

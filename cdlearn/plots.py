@@ -50,6 +50,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
     column = {name: np.array([row[name] for row in history]) for name in terms}
     n, k = config.batch_size, config.heads
     panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
+    panels = panels or [["loss"]]
     panels = [[name for name in panel if name in terms] for panel in panels] + [["knn"]] * any(
         "knn output" in row for row in history
     )

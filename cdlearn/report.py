@@ -39,20 +39,19 @@ def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
     """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at about ten of the epochs.
 
-    It looks at up to 2,048 images drawn with the seed, which takes a fraction of a second, and it chooses nothing: the
-    labels end here. NaN stands for the epochs between. None where there are no labels.
+    It looks at up to 2,048 images drawn with the seed (at 32 px, tiny: 0.2 s), and it chooses nothing: the labels end
+    here. NaN stands for the epochs between. None where there are no labels.
     """
     if images.labels is None or len(images.labels.unique()) < 2:
         return None
     drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:MONITORED].sort().values
-    pixels, labels = images.images[drawn], images.labels[drawn]
 
     def look(trainer: Trainer) -> None:
         row = trainer.history[-1]
         due = row["epoch"] % max(1, round(trainer.epochs / LOOKS)) == 0 or row["epoch"] == trainer.epochs
-        features = embed(trainer.model, pixels, config.size, amp=config.amp) if due else {}
+        features = embed(trainer.model, images.images[drawn], config.size, amp=config.amp) if due else {}
         for stage in ("backbone", "output"):
-            row[f"knn {stage}"] = knn_accuracy(features[stage], labels) if due else math.nan
+            row[f"knn {stage}"] = knn_accuracy(features[stage], images.labels[drawn]) if due else math.nan
 
     return look
 

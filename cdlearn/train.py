@@ -109,7 +109,7 @@ class Trainer:
         """For the checkpoint: tensors, numbers and strings only."""
         return {
             "config": self.config.as_dict(),
-            "images": self.fingerprint(),
+            "images": fingerprint(self.images),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -127,7 +127,7 @@ class Trainer:
             for name in mine:
                 if name != "device" and saved[name] != mine[name]:
                     raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-            if state["images"] != self.fingerprint():
+            if state["images"] != fingerprint(self.images):
                 raise UserError("the images are not those that the run began with; restore them or start a new run")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -138,10 +138,11 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
 
-    def fingerprint(self) -> list[int]:
-        """The number of images and a checksum of up to 256 of them, to know them again."""
-        some = self.images[:: max(1, len(self.images) // 256)]
-        return [len(self.images), zlib.crc32(some.cpu().numpy().tobytes())]
+
+def fingerprint(images: Tensor) -> list[int]:
+    """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to know them again."""
+    some = images[:: max(1, len(images) // 256)]
+    return [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
 
 
 def check_count(config: Config, images: int) -> None:

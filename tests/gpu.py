@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 TESTS = Path(__file__).resolve().parent
+ENOUGH = 30.0  # seconds that a slice must have left for a run to be worth starting
 
 
 def call(*command, seconds: float = 0) -> int:
@@ -49,26 +50,29 @@ def train(method: str, run: Path, data: str, epochs: int, extra: list, until: fl
     """Begin or go on with a run; whether it ended."""
     if (run / "embedding.png").exists():
         return True
-    left = max(1.0, until - time.monotonic())
+    left = until - time.monotonic()
+    if left < ENOUGH:
+        return False
     if (run / "checkpoint.pt").exists():
         status = call("-m", "cdlearn.train", "--resume", run, seconds=left)
     else:
         settings = ["--preset", "gpu", "--data", data, "--method", method, "--epochs", epochs, "--out", run]
         status = call("-m", "cdlearn.train", *settings, *extra, seconds=left)
-    if status not in (0, 128 + signal.SIGTERM):
+    if status not in (0, 128 + signal.SIGTERM, -signal.SIGTERM):  # the last where it was not training yet, or scoring
         raise SystemExit(f"{run} failed with status {status}")
     return status == 0
 
 
-def pace(data: str, extra: list) -> float:
+def pace(data: str) -> float:
     """Seconds of an epoch, after one that compiles and warms up."""
     from cdlearn.config import Config
     from cdlearn.data import load
     from cdlearn.train import fit
 
-    limit = int(extra[1]) if extra else None
-    config = Config.preset("gpu", data=data, epochs=2, limit=limit, **({"batch_size": int(extra[3])} if extra else {}))
-    return fit(config, load(data, config.size, limit, config.seed)).history[-1]["seconds"]
+    config = Config.preset("gpu", data=data, epochs=2)
+    seconds = fit(config, load(data, config.size, None, config.seed)).history[-1]["seconds"]
+    torch.cuda.empty_cache()  # the runs that follow are other processes
+    return seconds
 
 
 def main() -> None:
@@ -80,32 +84,36 @@ def main() -> None:
     parser.add_argument("--slice", type=float, default=0, help="seconds until training is stopped and saved")
     parser.add_argument("--no-simclr", action="store_true")
     asked = parser.parse_args()
-    until = time.monotonic() + (asked.slice or 1e9)
-    dry = not torch.cuda.is_available()
-    scratch = Path(tempfile.mkdtemp()) if dry else Path()
-    print("no GPU here: a dry run, which measures nothing" if dry else torch.cuda.get_device_name())
-    extra = ["--limit", 64, "--batch-size", 16] if dry else []
-    records = scratch / "records" if dry else TESTS.parent / "figures" / "records"
+    asked.until = time.monotonic() + (asked.slice or 1e9)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    if torch.cuda.is_available():
+        print(torch.cuda.get_device_name())
+        record(asked, Path("runs"), TESTS.parent / "figures" / "records", [])
+        return
+    print("no GPU here: a dry run, which measures nothing")
+    with tempfile.TemporaryDirectory() as scratch:
+        record(asked, Path(scratch, "runs"), Path(scratch, "records"), ["--limit", 64, "--batch-size", 16])
+    print("the dry run went through")
+
+
+def record(asked: argparse.Namespace, runs: Path, records: Path, dry: list) -> None:
+    """All of it; ``dry`` are the settings that make it small, or nothing."""
     records.mkdir(parents=True, exist_ok=True)
-    stages(records, asked.name, dry)
-    noted = Path(scratch, "runs", f"{asked.name}-epochs.txt")
-    if not noted.exists():
-        noted.parent.mkdir(parents=True, exist_ok=True)
-        epochs = asked.epochs or (1 if dry else max(1, int(60 * asked.minutes / pace(asked.data, extra))))
-        noted.write_text(str(epochs))
+    runs.mkdir(parents=True, exist_ok=True)
+    stages(records, asked.name, bool(dry))
+    noted = runs / f"{asked.name}-epochs.txt"  # a run that was cut off goes on with as many
+    if asked.epochs or not noted.exists():
+        fitting = 1 if dry else max(1, int(60 * asked.minutes / pace(asked.data)))
+        noted.write_text(str(asked.epochs or fitting))
     epochs = int(noted.read_text())
     methods = ["cd"] if asked.no_simclr else ["cd", "simclr"]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     for method in methods:
-        run = Path(scratch, "runs") / f"record-{asked.name}-{method}-s42"
-        if not train(method, run, asked.data, epochs, extra, until):
+        if not train(method, runs / f"record-{asked.name}-{method}-s42", asked.data, epochs, dry, asked.until):
             print("the slice is over; give the same command again")
             return
-    if dry:
-        print(f"the dry run went through; it lies in {scratch}")
-        return
-    options = ["--preset", "gpu", "--data", asked.data, "--epochs", epochs, *extra]
-    call(TESTS / "record.py", asked.name, "--methods", *methods, *options)
+    options = ["--preset", "gpu", "--data", asked.data, "--epochs", epochs]
+    if not dry and call(TESTS / "record.py", asked.name, "--methods", *methods, *options):
+        raise SystemExit("the runs are there, but the record failed")
 
 
 if __name__ == "__main__":

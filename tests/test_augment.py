@@ -141,3 +141,19 @@ def test_bad_settings_are_refused():
         TwoViews(32, crop=(0.0, 1.0))
     with pytest.raises(ValueError, match="hue"):
         TwoViews(32, hue=0.7)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.8])
+def test_parts_of_a_batch_are_the_batch_and_stay_in_its_order(images, monkeypatch, jitter):
+    views = TwoViews(16, blur=0.5, jitter=jitter)
+    many = images.repeat(64 // len(images) + 1, 1, 1, 1)[:64]
+    draws = views.draw(64, *many.shape[-2:], "cpu", torch.Generator().manual_seed(0))
+    whole = views.apply_part(many, draws)
+    monkeypatch.setattr(augment, "CACHED", 1)  # parts of 16, the fewest
+    assert torch.equal(views.apply(many, draws), whole)
+    assert len({view.sum().item() for view in whole}) > 32  # an order to be lost
+
+
+def test_a_single_pixel_can_be_blurred():
+    x, _ = TwoViews(1, blur=1.0)(torch.full((2, 3, 4, 4), 128, dtype=torch.uint8))
+    assert x.shape == (2, 3, 1, 1) and x.isfinite().all()

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import torch
+from scipy.stats import ttest_ind
 
 from cdlearn import checkpoint, cli, compare, tables
 from cdlearn.config import Config
@@ -77,7 +78,7 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
 def test_rows_without_an_implementation_say_so(here, monkeypatch):
     monkeypatch.setitem(compare.OURS, 2, {"K-means": compare.PIXELS, "Random network": compare.RANDOM})
     rows = compare.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
-    assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 1
+    assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 3
     assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
     text = tables.markdown(rows, 2, "")
     assert "DeCNN | backbone | not implemented yet" in text
@@ -102,7 +103,7 @@ def test_the_order_of_rows_is_compared_pair_by_pair():
         row("c", 0.6, 0.2, 0.6),
         row("d", 0.9, 0.0, 0.9, "backbone"),
     ]
-    assert tables.order(table, "D") == (2, 0, 1)  # a > b and a > c as there; b against c is within 0.2; d is no pair
+    assert tables.order(table, "D") == (1, 0, 2)  # a > b as there; c varies too much to tell; d is no pair
     table[2] = row("c", 0.6, 0.01, 0.6)
     assert tables.order(table, "D") == (2, 1, 0)
     assert tables.order([row("a", 0.9, 0, 0.8), tables.Row("x", "output", {}, 0, table[0].published)], "D") == (
@@ -110,6 +111,16 @@ def test_the_order_of_rows_is_compared_pair_by_pair():
         0,
         0,
     )
+
+
+def test_welchs_test_is_scipys_on_the_scores_themselves():
+    generator = torch.Generator().manual_seed(0)
+    for gap in (0.0, 0.05, 0.1, 0.2):
+        a, b = (torch.randn(3, generator=generator) * 0.03 + gap * k for k in range(2))
+        made = [tables.Row("", "h", {"nmi": (v.mean().item(), v.std(correction=0).item())}, 3, {}) for v in (a, b)]
+        assert tables.differ(*made) == (ttest_ind(a.numpy(), b.numpy(), equal_var=False).pvalue < 0.05)
+    one = tables.Row("", "h", {"nmi": (0.9, 0.0)}, 1, {})
+    assert not tables.differ(one, tables.Row("", "h", {"nmi": (0.1, 0.0)}, 3, {}))
 
 
 def test_a_written_table_is_read_again(tmp_path):
@@ -120,6 +131,9 @@ def test_a_written_table_is_read_again(tmp_path):
     assert tables.read(5, "name", tmp_path) == made
     with pytest.raises(UserError, match=r"table-6-name.csv is missing; make it with .* --table 6"):
         tables.read(6, "name", tmp_path)
+    (tmp_path / "table-5-name.csv").write_text("")
+    with pytest.raises(UserError, match="is empty"):
+        tables.read(5, "name", tmp_path)
     (tmp_path / "table-5-name.csv").write_text("row,stage\na,output\n")
     with pytest.raises(UserError, match="damaged"):
         tables.read(5, "name", tmp_path)
@@ -150,6 +164,7 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
         (["--table", "4", "--data", "shape"], "did you mean shapes?"),
         (["--table", "4", "--seed", "1"], "--seeds instead of --seed"),
         (["--table", "4", "--tabel", "4"], "did you mean --table?"),
+        (["--table", "4", "--method", "cd"], "leave --method away"),
         ([], "--table"),
     ],
 )
@@ -164,9 +179,14 @@ def test_unlabelled_images_and_damaged_runs_are_named_and_left(here):
         compare.measure(tiny(), ImageSet(images().images), here)
     compare.measure(tiny(), images(), here)
     scores = next(here.glob("*/table.json"))
-    scores.write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        compare.measure(tiny(), images(), here)
+    for text in ("{", "{}"):
+        kept, _ = scores.read_text(), scores.write_text(text)
+        with pytest.raises(UserError, match="damaged"):
+            compare.measure(tiny(), images(), here)
+        scores.write_text(kept)
+    others = ImageSet(255 - images().images, images().labels, images().classes)
+    with pytest.raises(UserError, match="made from other images"):
+        compare.measure(tiny(), others, here)
     scores.unlink()
     damaged = scores.with_name("checkpoint.pt")
     damaged.write_bytes(damaged.read_bytes()[:1000])

@@ -42,13 +42,29 @@ def test_under_autocast_a_small_map_gives_bf16_like_the_library():
     assert torch.equal(layer(x), F.conv2d(x, layer.weight, padding=1))  # without autocast it is the library's
 
 
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 3), (3, 2, 6), (1, 2, 6)])
+def test_wide_maps_in_bf16_are_those_of_float32(kernel, stride, side):
+    """512 channels, where every product is taken; bf16 keeps 8 bits, so errors stay far below the values."""
+    torch.manual_seed(0)
+    layer = with_small_maps(nn.Conv2d(64, 512, kernel, stride, padding=kernel // 2, bias=False))
+    x = torch.randn(4, 64, side, side, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = layer(x)
+    library = F.conv2d(x, layer.weight, stride=stride, padding=kernel // 2)
+    upstream = torch.randn_like(library)
+    found = [ours.float(), *torch.autograd.grad(ours, (x, layer.weight), upstream.to(ours.dtype))]
+    wanted = [library, *torch.autograd.grad(library, (x, layer.weight), upstream)]
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert (mine - theirs).norm() < 0.01 * theirs.norm()
+
+
 def test_a_resnet_keeps_its_weights_and_the_convolutions_that_do_not_fit():
     net = backbone("resnet18", "imagenet")
     kinds = {name: type(module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
     assert kinds["layer4.1.conv2"] is kinds["layer4.0.conv1"] is kinds["layer4.0.downsample.0"] is SmallMapConv
     assert kinds["conv1"] is nn.Conv2d  # 7x7
     plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.Conv2d(4, 4, 3, padding=1))
-    before = plain.state_dict()
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
     after = with_small_maps(plain)
     assert type(after[0]) is SmallMapConv and type(after[1]) is nn.Conv2d  # the latter has a bias
     assert all(torch.equal(before[name], value) for name, value in after.state_dict().items())

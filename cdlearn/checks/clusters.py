@@ -86,8 +86,8 @@ def check_target(given):
             f"for q with first row {q[0].tolist()} the first row of p should be {want[0].tolist()}, yours is "
             f"{got[0].tolist()}",
         )
-    free = q.clone().requires_grad_()
-    if isinstance(given(free), Tensor) and given(free).requires_grad:
+    got = call(given, q.detach().requires_grad_())
+    if isinstance(got, Tensor) and got.requires_grad:
         raise Wrong("The values are right, but a gradient flows through p. The target has to stand still: q is to move "
                     "towards p, not p towards q. Use q.detach()")  # fmt: skip
     return (

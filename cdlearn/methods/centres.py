@@ -27,7 +27,9 @@ def log_assignment(h: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def log_target(log_q: Tensor) -> Tensor:
-    """log p: p_ij is in proportion to q_ij^2 / sum_i q_ij, surer than q and fairer to small clusters. No gradient.
+    """log p: p_ij is in proportion to q_ij^2 / sum_i q_ij: squared for surer rows, divided in favour of small clusters.
+
+    No gradient flows through it: q is to move, not p.
 
     log_q: (N, K) -> (N, K). The sum is over the batch at hand (DEC, which this comes from, takes all images).
     """
