@@ -69,8 +69,8 @@ def markdown(table: list[Row], number: int, note: str) -> str:
     ]
     for d in data:
         same, turned, close = order(table, d)
-        found = f"{same} as there, {turned} the other way round, {close} too close to tell"
-        text.append(f"- Of the {same + turned + close} pairs of rows that we ran and the paper has for {d}: {found}.")
+        found = f"{same} in the same order, {turned} the other way round, {close} too close to tell"
+        text.append(f"- {d}: pairs of rows that we ran and the paper has {same + turned + close}; {found}.")
     return "\n".join(text) + "\n"
 
 

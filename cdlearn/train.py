@@ -16,7 +16,7 @@ from cdlearn import checkpoint, distributed
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.devices import autocast, pick_device
+from cdlearn.devices import autocast, keep_memory, pick_device
 from cdlearn.errors import UserError
 from cdlearn.methods import build
 
@@ -51,6 +51,8 @@ class Trainer:
         check_count(config, len(images))
         self.config, self.images = config, images
         self.device = distributed.own_device(pick_device(config.device))
+        if self.device.type == "cpu":
+            keep_memory()
         if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
             self.images = images.to(self.device)  # uint8 on the device: no copy in the loop
         model = fresh_model(config).to(self.device, memory_format=torch.channels_last)

@@ -2,7 +2,8 @@
 
 Conventional: torchvision's transforms image by image, float32, NCHW, one forward a view, as most published code does.
 Ours: TwoViews on the batch, bf16 where the device has it, channels_last, one forward over both views. Same network,
-size, batch, loss and optimiser. The two take turns, so that a noisy machine disturbs both; the median of each counts.
+size, batch, loss and optimiser, and both keep freed memory (devices.keep_memory), as they share a process. They take
+turns, so that a noisy machine disturbs both; the median of each counts.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import torch
 from torchvision.transforms import v2
 
 from cdlearn.config import Config
+from cdlearn.devices import keep_memory
 from cdlearn.shapes import make_shapes
 from cdlearn.train import Trainer, fresh_model
 
@@ -82,6 +84,7 @@ def main() -> None:
     settings |= dict(device="cpu", epochs=1000)
     config = Config.preset("laptop", data="folder", **settings)
     as_usual = Config.preset("laptop", data="folder", per_view_batch_norm=True, **settings)
+    keep_memory()
     images = make_shapes(8 * asked.batch_size, asked.size).images
     cores = torch.get_num_threads()
     network = f"{asked.backbone}, {asked.stem} stem, {asked.size} px, batch {asked.batch_size}"
