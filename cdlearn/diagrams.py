@@ -80,8 +80,8 @@ def bars(
         y = [group.get(name, np.nan) for group in values.values()]
         spread = [errors.get(group, {}).get(name, 0.0) for group in values] if errors else None
         drawn = axis.bar(
-            x, y, width * 0.92, yerr=spread, capsize=3, label=name, color=COLOURS[(0, 1, 5, 4)[number % 4]],
-            edgecolor="0.2", hatch=("", "//", "..", "xx")[number % 4], linewidth=0.6,
+            x, y, width * 0.92, yerr=spread, capsize=3, label=name, color=COLOURS[(0, 1, 5, 4, 6)[number % 5]],
+            edgecolor="0.2", hatch=("", "//", "..", "xx", "\\\\")[number % 5], linewidth=0.6,
         )  # fmt: skip
         axis.bar_label(drawn, fmt="%.2f", fontsize=8, padding=2)
     axis.set_xticks(range(len(values)), list(values), fontsize=9)
@@ -89,7 +89,10 @@ def bars(
     axis.margins(y=0.15)
     if len(series) > 1:
         depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in values)  # below the bars' names: never on a bar
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -depth), ncols=len(series), fontsize=8, frameon=False)
+        fit = max(1, int(13 * made.get_figwidth() / (6 + max(map(len, series)))))  # names that stand side by side
+        axis.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -depth), ncols=min(fit, len(series)), fontsize=8, frameon=False
+        )
     return made
 
 
