@@ -1,5 +1,6 @@
 """The notebooks' drawings: image grids, matrices of pairs, bars and lines. Each returns a matplotlib Figure."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,11 +85,13 @@ def bars(
             edgecolor="0.2", hatch=("", "//", "..", "xx", "\\\\")[number % 5], linewidth=0.6,
         )  # fmt: skip
         axis.bar_label(drawn, fmt="%.2f", fontsize=8, padding=2)
-    axis.set_xticks(range(len(values)), list(values), fontsize=9)
+    room = max(8, int(12 * made.get_figwidth() / len(values)))  # letters that fit below a group
+    names = ["\n".join(textwrap.fill(part, room) for part in name.split("\n")) for name in values]
+    axis.set_xticks(range(len(values)), names, fontsize=9)
     axis.set(ylabel=ylabel, title=title)
     axis.margins(y=0.15)
     if len(series) > 1:
-        depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in values)  # below the bars' names: never on a bar
+        depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in names)  # below the bars' names: never on a bar
         fit = max(1, int(13 * made.get_figwidth() / (6 + max(map(len, series)))))  # names that stand side by side
         axis.legend(
             loc="upper center", bbox_to_anchor=(0.5, -depth), ncols=min(fit, len(series)), fontsize=8, frameon=False
