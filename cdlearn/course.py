@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import PIL.Image
 import torch
 from IPython.display import Image, display
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ from cdlearn.train import fit
 
 HOME = Path(__file__).resolve().parent.parent  # the repository
 SCORES = ("nmi", "ari", "acc")
+LARGE = 100_000  # bytes of a picture above which 256 colours have to do: notebooks are read over slow lines, too
 
 
 def rung() -> str:
@@ -53,6 +55,9 @@ def show(figure: Figure, name: str = "", data: pd.DataFrame | list[dict] | None 
     """Display a figure; with a ``name`` keep it as NAME.png in :func:`figures`, and its ``data`` as NAME.csv beside."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
+    if buffer.tell() > LARGE:
+        drawn, buffer = PIL.Image.open(buffer), io.BytesIO()
+        drawn.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
     if name:
         checkpoint.write(figures() / f"{name}.png", lambda file: file.write(buffer.getvalue()))
         if data is not None:
