@@ -1,10 +1,10 @@
 """Convolutions onto small maps, quicker than the library's: for CPUs that multiply bf16 matrices in hardware.
 
 The library's convolution works row by row, and the rows of the last blocks of a ResNet are 3 to 8 pixels long; there it
-reaches a tenth of what long rows or a matrix product reach. Three ways round that, each taken where it is the fastest:
-images laid side by side into one long row, for the gradient of a 3x3 kernel; one product of all columns, for very many
-channels; and a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels at 4 px,
-4.5 to 1.5; 256 at 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 7; 512 channels at 3 px, forward 21 to 6.
+reaches a tenth of what long rows or a matrix product reach. Three ways round that, each where it is the fastest: images
+side by side in one long row, for the gradient of a 3x3 kernel; one product of all columns, for very many channels; and
+a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels at 4 px, 4.5 to 1.5;
+256 at 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 7; 512 channels at 3 px, forward 21 to 6.
 """
 
 import math
