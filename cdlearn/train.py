@@ -63,6 +63,7 @@ class Trainer:
         self.loss = distributed.replicated(self.model, self.forward)
         if config.compile and self.device.type == "cuda":
             self.loss = torch.compile(self.loss)
+            self.views.apply_part = torch.compile(self.views.apply_part)
         self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch

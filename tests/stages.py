@@ -74,8 +74,10 @@ class Ours(Step):
         self.trainer = Trainer(config, images)
         self.device, self.model, self.optimizer = self.trainer.device, self.trainer.model, self.trainer.optimizer
         self.batch = self.trainer.images[: config.batch_size].to(self.device)
-        self.all = TwoViews.of(config)
+        self.all = self.trainer.views
         self.crop = TwoViews(config.size, config.crop, jitter=0, gray=0, blur=0)
+        if config.compile and self.device.type == "cuda":  # as the Trainer's are
+            self.crop.apply_part = torch.compile(self.crop.apply_part)
         self.model.train()
 
     def views(self, cropped_only: bool):

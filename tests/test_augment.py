@@ -157,3 +157,13 @@ def test_parts_of_a_batch_are_the_batch_and_stay_in_its_order(images, monkeypatc
 def test_a_single_pixel_can_be_blurred():
     x, _ = TwoViews(1, blur=1.0)(torch.full((2, 3, 4, 4), 128, dtype=torch.uint8))
     assert x.shape == (2, 3, 1, 1) and x.isfinite().all()
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.5])
+def test_the_views_compile_whole_as_the_gpu_preset_asks(images, blur):
+    """``fullgraph`` fails at anything that has to leave the graph; the tracing is the same for every device."""
+    views = TwoViews(24, blur=blur)
+    batch = images.repeat(2, 1, 1, 1)
+    draws = views.draw(len(batch), 40, 48, "cpu", torch.Generator().manual_seed(0))
+    compiled = torch.compile(views.apply_part, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(batch, draws), views.apply_part(batch, draws), atol=1e-5, rtol=0)
