@@ -2,5 +2,5 @@
 
 import os
 
-# PyTorch reads it with its first large tensor: memory in large pages, where the system lends them; 3% of a small step.
+# Memory in large pages, where the system lends them: 3% of a small step. PyTorch looks once, with its first tensor.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

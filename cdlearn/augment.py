@@ -211,7 +211,7 @@ class TwoViews:
         _, _, height, width = images.shape
         rows = resize_matrix(draws.top, draws.height, height, self.size)
         columns = resize_matrix(draws.left, draws.width, width, self.size, draws.flip)
-        x = apply_rows_and_columns(images.float().div_(255), rows, columns).clamp_(0, 1)
+        x = apply_rows_and_columns(images / 255, rows, columns).clamp_(0, 1)
         if self.jitter:
             x = jitter(x, draws, in_order)
         if self.gray:

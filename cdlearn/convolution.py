@@ -1,10 +1,10 @@
 """Convolutions onto small maps, quicker than the library's: for CPUs that multiply bf16 matrices in hardware.
 
 The library's convolution works row by row, and the rows of the last blocks of a ResNet are 3 to 8 pixels long; there it
-reaches a tenth of what long rows or a matrix product reach. Three ways round that, each where it is the fastest: images
-side by side in one long row, for the gradient of a 3x3 kernel; one product of all columns, for very many channels; and
-a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels at 4 px, 4.5 to 1.5;
-256 at 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 7; 512 channels at 3 px, forward 21 to 6.
+takes up to six times as long as with long rows or a matrix product. Three ways round that, each where it is fastest:
+images side by side in one long row, for the gradient of a 3x3 kernel; one product of all columns, for very many
+channels; and a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels, 4 px,
+4.5 to 1.5; 256, 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 6; 512 channels at 3 px, forward 21 to 6.
 """
 
 import math
@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST = 8  # side of the map in pixels up to which the weights' gradient is faster so
-CHANNELS = 128  # of the map from which it is
-WIDE = 512  # channels of the map from which the forward pass and the gradient of x are faster as products, too
+LARGEST = 8  # pixels, the longest side of a map that is worth it, for the weights' gradient
+CHANNELS = 128  # the fewest channels of such a map
+WIDE = 512  # the fewest channels for which a product is faster in the forward pass and for the gradient of x, too ...
+LARGEST_WIDE = 6  # ... and the longest side for that with a 3x3 kernel
 TOGETHER = 16  # images side by side
 
 
@@ -72,6 +73,11 @@ def spread(gradient: Tensor, weight: Tensor, stride: int, shape: torch.Size) -> 
     return x[:, edge : edge + h, edge : edge + w].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
+def by_product(weight: Tensor, side: int) -> bool:
+    """Whether the forward pass onto a map of that longest side, and the gradient of x, are faster as products."""
+    return len(weight) >= WIDE and (weight.shape[-1] == 1 or side <= LARGEST_WIDE)
+
+
 class SmallMap(torch.autograd.Function):
     """conv2d with kernel k, 1 or 3; only the stride changes the size: (N, C, H, W), (D, C, k, k) -> (N, D, H', W')."""
 
@@ -79,7 +85,7 @@ class SmallMap(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        if len(weight) >= WIDE:
+        if by_product(weight, (max(x.shape[-2:]) - 1) // stride + 1):
             return product(x, weight, stride)
         return F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
 
@@ -89,7 +95,7 @@ class SmallMap(torch.autograd.Function):
         stride, kernel = ctx.stride, weight.shape[-1]
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            if len(weight) < WIDE and kernel > 1:
+            if kernel > 1 and not by_product(weight, max(gradient.shape[-2:])):
                 of_x = library_gradient(gradient, x, weight, stride, of_x=True)
             elif stride == 1:  # each place is reached from where it reached to: the kernel turned by half a turn
                 of_x = product(gradient, weight.transpose(0, 1).flip(2, 3))
@@ -101,8 +107,9 @@ class SmallMap(torch.autograd.Function):
                 of_weight = (flat.T @ columns(x, 1, stride)).view_as(weight)
             else:  # zeros in the gaps of the gradient, so what the kernel sees across them counts nothing
                 count, odd = math.gcd(len(x), TOGETHER), x.shape[-1] % stride
-                long = side_by_side(gradient, count, 1), side_by_side(x, count, stride + odd)
-                of_weight = library_gradient(*long, weight, stride, of_x=False)
+                if count > 1:
+                    gradient, x = side_by_side(gradient, count, 1), side_by_side(x, count, stride + odd)
+                of_weight = library_gradient(gradient, x, weight, stride, of_x=False)
         return of_x, of_weight, None
 
 

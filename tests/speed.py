@@ -3,13 +3,15 @@
 Conventional: torchvision's transforms image by image, float32, NCHW, one forward a view, as most published code does.
 Ours: TwoViews on the batch, bf16 where the device has it, channels_last, one forward over both views. Same network,
 size, batch, loss and optimiser, and both keep freed memory (devices.keep_memory), as they share a process. They take
-turns, so that a noisy machine disturbs both; the median of each counts.
+turns, so that a noisy machine disturbs both; the median of each counts. ``--csv FILE`` adds a row to a file.
 """
 
 import argparse
+import csv
 import gc
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from torchvision.transforms import v2
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns each way takes")
     parser.add_argument("--steps", type=int, default=20, help="measured steps a turn")
     parser.add_argument("--warm-up", type=int, default=8, help="steps before them: loaders fill, memory settles")
+    parser.add_argument("--csv", type=Path)
     asked = parser.parse_args()
     settings = {name: getattr(asked, name) for name in ("backbone", "stem", "size", "batch_size")}
     settings |= dict(device="cpu", epochs=1000)
@@ -110,7 +113,16 @@ def main() -> None:
     for name, values in rates.items():
         print(f"  {name:<42}{middle[name]:7.0f} views/s   (turns {min(values):.0f} to {max(values):.0f})")
     best = max(rate for name, rate in middle.items() if name != "cdlearn")
-    print(f"  cdlearn / the faster conventional way     {middle['cdlearn'] / best:7.2f}")
+    ratio = middle["cdlearn"] / best
+    print(f"  cdlearn / the faster conventional way     {ratio:7.2f}")
+    if asked.csv:
+        row = {"network": network} | {name: round(rate) for name, rate in middle.items()} | {"ratio": round(ratio, 2)}
+        new = not asked.csv.exists()
+        with asked.csv.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
 
 
 if __name__ == "__main__":

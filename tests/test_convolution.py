@@ -1,4 +1,4 @@
-"""Convolutions as matrix products against the library's, values and gradients."""
+"""Convolutions onto small maps against the library's, values and gradients."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from cdlearn.convolution import SmallMap, SmallMapConv, columns, with_small_maps
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 3), (2, 5), (6, 6), (5, 7)])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
-@pytest.mark.parametrize("images", [3, 4])  # each for itself, and all in one row
+@pytest.mark.parametrize("images", [3, 4, 6])  # each for itself, all in one row, several rows of several
 def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width, kernel, stride, images):
     monkeypatch.setattr(convolution, "WIDE", wide)
     generator = torch.Generator().manual_seed(0)
@@ -38,6 +38,9 @@ def test_under_autocast_a_small_map_gives_bf16_like_the_library():
     x = torch.randn(2, 8, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         ours, library = layer(x), F.conv2d(x, layer.weight, padding=1)
+        assert type(ours.grad_fn).__name__ == "SmallMapBackward"
+        too_large, too_narrow = layer(torch.randn(2, 8, 9, 9)), with_small_maps(nn.Conv2d(8, 64, 1, bias=False))(x)
+        assert all(type(y.grad_fn).__name__ == "ConvolutionBackward0" for y in (too_large, too_narrow))
     assert ours.dtype == library.dtype == torch.bfloat16
     assert torch.allclose(ours.float(), library.float(), atol=2e-2)
     assert torch.equal(layer(x), F.conv2d(x, layer.weight, padding=1))  # without autocast it is the library's
@@ -45,7 +48,7 @@ def test_under_autocast_a_small_map_gives_bf16_like_the_library():
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 3), (3, 2, 6), (1, 2, 6)])
 def test_wide_maps_in_bf16_are_those_of_float32(kernel, stride, side):
-    """512 channels, where every product is taken; bf16 keeps 8 bits, so errors stay far below the values."""
+    """512 channels, where all but the weights' gradient is a product; bf16 keeps 8 bits, so errors are small."""
     torch.manual_seed(0)
     layer = with_small_maps(nn.Conv2d(64, 512, kernel, stride, padding=kernel // 2, bias=False))
     x = torch.randn(4, 64, side, side, requires_grad=True)
