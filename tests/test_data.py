@@ -190,7 +190,9 @@ def test_imagenet10_names_the_missing_synset(tmp_path):
 def test_real_photographs(tmp_path):
     with tarfile.open(SHARED / "tiny10.tar.xz") as archive:
         members = [member for member in archive if member.isfile()][::50]
-        archive.extractall(tmp_path, members, filter="data")
+        for member in members:  # by hand: Python 3.10 and 3.11 have extractall's filter in their later versions only
+            (tmp_path / member.name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / member.name).write_bytes(archive.extractfile(member).read())
     images = data.load(str(tmp_path / "tiny10"), size=32)
     assert len(images) == len(members) == 100 and len(images.classes) == 10
     assert 40 < images.images.float().mean() < 200
