@@ -12,7 +12,8 @@ from typing import BinaryIO
 import torch
 
 from cdlearn.config import Config
-from cdlearn.errors import UserError
+from cdlearn.methods import build
+from cdlearn.runtime.errors import UserError
 
 FORMAT = "cdlearn checkpoint 1"
 
@@ -86,8 +87,6 @@ def load_model(run: str | Path):
     Returns:
         (model, config): ``model.represent(x)`` gives ``backbone`` and ``output``.
     """
-    from cdlearn.methods import build
-
     path = Path(run)
     state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
     try:

@@ -1,178 +1,51 @@
-"""The paper's tables as commands: ``python -m cdlearn.compare --table N [--data D] [--preset P] [--seeds S …]``.
+"""``python -m cdlearn.compare --table N [--data D] [--preset P] [--seeds S …]``: a table of the paper, run anew."""
 
-Runs what the table needs, takes up what an earlier call left, and writes figures/table-N-D.csv, .md and .png with the
-published values beside ours. Tables 2 and 3 compare methods, 4 to 10 switch parts of CD off; 2 and 8 to 10 look at the
-backbone, 3 and 5 to 7 at the output, 4 at both. A method that assigns clusters by itself is scored by them at the
-output, all others by K-means. Rows that the paper does not have stand below its own: controls, and seed 003's method.
-"""
-
-import csv
-import json
+import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
+import torch
 
-from cdlearn import checkpoint
-from cdlearn.config import Config
-from cdlearn.data import ImageSet, load
-from cdlearn.errors import UserError
-from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
-from cdlearn.methods import needs_clusters
-from cdlearn.tables import METRICS, Row
-from cdlearn.train import fingerprint, fit, fresh_model
-
-STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
-STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
-NO_LABELS = "{} has no class sub-folders; a table compares with labels"
-IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
-PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
-# Table 4's last row is Table 5's first: it was run without schedule and clipping. (Our 50 steps of warm-up stay.)
-PLAIN = dict(cosine=False, clip=0.0)
-SCHEDULE = {"schedule+clip=off": PLAIN, "schedule+clip=on": {}}
-HEADS = {"feature head=off": dict(method="simclr"), "feature head=on": {}}
-ONE_VIEW = {"single-view augmentation": dict(both_views=False), "dual-view augmentation": {}}
-OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.csv -> what it changes in Config
-    2: {
-        "K-means": PIXELS,
-        **{name: dict(method=name.lower()) for name in ("AE", "DAE", "VAE", "CC")},
-        "CD-128": dict(batch_size=128, heads=128, dim=128),
-        "CD-256": dict(batch_size=256, heads=256, dim=256),
-        "SimCLR": dict(method="simclr"),
-        "Cluster centres": dict(method="centres"),
-        "Random network": RANDOM,
-    },
-    4: {
-        "NE=off BN=off": dict(alpha=0.0, head_batch_norm=False, **PLAIN),
-        "row 2 (NE=on BN=off)": dict(head_batch_norm=False, **PLAIN),
-        "row 3 (NE=off BN=on)": dict(alpha=0.0, **PLAIN),
-        "NE=on BN=on": PLAIN,
-    },
-    **{5: SCHEDULE, 8: SCHEDULE, 6: HEADS, 9: HEADS, 7: ONE_VIEW, 10: ONE_VIEW},
-}  # fmt: skip
-CODES = (
-    "AE",
-    "DAE",
-    "VAE",
-)  # K-means on the code (mu of the VAE), as is usual: their output, whatever the table's stage
-OURS[3] = {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
+from cdlearn.config import PRESETS, Config
+from cdlearn.methods import METHODS
+from cdlearn.results import paper, tables
+from cdlearn.runtime.commandline import guarded, settings_parser
+from cdlearn.runtime.errors import UserError
 
 
-def published(table: int) -> dict[tuple[str, str], dict]:
-    """(row, stage) -> data set -> metric -> (value, std or None), in the paper's order.
-
-    Raises:
-        UserError: for a table the paper does not have.
-    """
-    if table not in STAGES:
-        raise UserError(f"there is no table {table}; the paper's comparisons are tables 2 to 10")
-    found: dict[tuple[str, str], dict] = {}
-    with Path(__file__).with_name("published.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            if int(line["table"]) == table:
-                stage = "output" if line["stage"] == "final output" else line["stage"]
-                of_row = found.setdefault((line["method"], stage), {}).setdefault(line["dataset"], {})
-                of_row[line["metric"].lower()] = (float(line["value"]), float(line["std"]) if line["std"] else None)
-    return found
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return guarded(lambda: _compare(sys.argv[1:] if arguments is None else arguments))
 
 
-def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str, float]]:
-    """Train ``config``, or take up or reuse an earlier run of it: stage -> scores against the labels.
-
-    A stage is scored by K-means; the output of a method that is told the number of clusters by its own, the argmax.
-
-    Raises:
-        UserError: where there are no labels, or an earlier run is damaged; it is named and left as it is.
-    """
-    if images.labels is None:
-        raise UserError(NO_LABELS.format(config.data))
-    config = config.for_images(images)
-    out = (
-        home
-        / f"{Path(config.data).name}-{config.method}-s{config.seed}-{len(images)}-{checkpoint.digest(config.as_dict())}"
+def _compare(arguments: list[str]) -> None:
+    made = settings_parser(
+        "compare",
+        "Run a table of the paper and set the published values beside ours.",
+        Config,
+        {"preset": PRESETS, "method": METHODS},
     )
-    scores = out / "table.json"
-    if scores.exists():
-        return scored(scores, images)
-    out.mkdir(parents=True, exist_ok=True)
-    model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
-    features = embed(model, images.images, config.size, amp=config.amp)
-    found = {}
-    for stage, values in features.items():
-        assigned = stage == "output" and needs_clusters(config.method)
-        found[stage] = (
-            assignment_scores(values, images.labels)
-            if assigned
-            else cluster_scores(values, images.labels, seeds=config.kmeans_seeds)
-        )
-    checkpoint.write_text(scores, json.dumps(found, indent=1) + "\n")
-    return found
-
-
-def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]]:
-    """What an earlier call found. Raises UserError where the file is damaged, or the images are no longer those."""
-    try:
-        found = json.loads(scores.read_text())
-        _ = [found[stage][metric] for stage in ("backbone", "output") for metric in METRICS]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
-    if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
-        raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
-    return found
-
-
-def rows(
-    table: int,
-    preset: str = "laptop",
-    seeds: tuple[int, ...] = (42, 43, 44),
-    home: Path = Path("runs/compare"),
-    **settings,
-) -> list[Row]:
-    """Every row of a table; ours is empty where one is not implemented. ``settings`` go to every run's Config.
-
-    Finished runs in ``home`` are used again, others taken up where they stopped. Mean and std are over the training
-    seeds; of raw pixels, which train nothing, over the seeds of K-means.
-    """
-    seeds = tuple(dict.fromkeys(seeds))  # the same seed twice is no second run
-    known = published(table)
-    first = Config.preset(preset, **settings | {"seed": seeds[0]})
-    images = load(first.data, first.size, first.limit, IMAGES_SEED)
-    values: dict[str, list[dict]] = {}
-    for name, changes in OURS[table].items():
-        if changes is PIXELS:
-            values[name] = [control(images, first, raw_pixels(images.images, first.size))]
-            continue
-        for seed in seeds:
-            config = Config.preset(preset, **settings | ({} if changes is RANDOM else changes) | {"seed": seed})
-            if changes is RANDOM:
-                features = embed(fresh_model(config), images.images, config.size, amp=config.amp)["backbone"]
-                found = control(images, config, features)
-            else:
-                found = measure(config, images, home)
-            values.setdefault(name, []).append(found)
-    made = []
-    more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
-    for (name, stage), by_data in {**known, **more}.items():
-        at = "output" if name in CODES else stage
-        runs, count = [run[at] for run in values.get(name, [])], len(values.get(name, []))
-        ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
-        if OURS[table].get(name) is PIXELS:
-            ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
-        told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
-        made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, count, by_data))
-    return made
-
-
-def control(images: ImageSet, config: Config, features: Tensor) -> dict[str, dict[str, float]]:
-    """The scores of what trains nothing, (N, D), the same at both stages. Raises UserError without labels."""
-    if images.labels is None:
-        raise UserError(NO_LABELS.format(config.data))
-    scores = cluster_scores(features, images.labels, seeds=config.kmeans_seeds)
-    return {"backbone": scores, "output": scores}
+    made.add_argument("--table", type=int, required=True, help="2 to 10")
+    made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
+    made.add_argument("--out", type=Path, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
+    asked = vars(made.parse_args(arguments))
+    number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
+    if "seed" in asked:
+        raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
+    if "method" in asked:
+        raise UserError("a table says itself which methods it compares; leave --method away")
+    if "crop" in asked:
+        asked["crop"] = tuple(asked["crop"])
+    paper.published(number)
+    preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
+    found = paper.rows(number, preset, tuple(seeds), **asked)
+    data = Path(asked.get("data", "shapes")).name
+    shown = [word if "/" not in word else f"path/to/{Path(word).name}" for word in arguments]
+    note = f"Measured with `{shlex.join(['python', '-m', 'cdlearn.compare', *shown])}`; mean ± std over training seeds."
+    for path in tables.write(found, number, data, note, out):
+        print(path)
+    print("\n" + tables.markdown(found, number, note))
 
 
 if __name__ == "__main__":
-    from cdlearn import cli
-
-    raise SystemExit(cli.compare())
+    raise SystemExit(main())

@@ -4,7 +4,8 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 
 from cdlearn.backbones import BACKBONES, STEMS
-from cdlearn.errors import UserError, did_you_mean
+from cdlearn.methods import METHODS, needs_clusters
+from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
 
@@ -84,8 +85,6 @@ class Config:
 
     def check(self) -> None:
         """Raises UserError for the first setting that cannot work, naming it."""
-        from cdlearn.methods import METHODS  # here, because the methods import this module
-
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
         for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
@@ -131,8 +130,6 @@ class Config:
         Raises:
             UserError: where nobody sorted the images, so that the number has to be given.
         """
-        from cdlearn.methods import needs_clusters
-
         if self.clusters or not needs_clusters(self.method):
             return self
         found = 0 if images.labels is None else len(images.labels.unique())

@@ -1,319 +1,80 @@
-"""The training loop, and the command line: ``python -m cdlearn.train``."""
+"""``python -m cdlearn.train``: train a method on any images, then score it beside its controls."""
 
-import contextlib
-import math
-import signal
+import sys
 import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
 
-from cdlearn import checkpoint, distributed
-from cdlearn.augment import TwoViews, to_size
-from cdlearn.config import Config
-from cdlearn.data import ImageSet
-from cdlearn.devices import autocast, keep_memory, pick_device
-from cdlearn.errors import UserError
-from cdlearn.methods import build
-
-SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
-SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end worth one
-LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
+from cdlearn.backbones import warn_about_stem
+from cdlearn.config import PRESETS, Config
+from cdlearn.data import load
+from cdlearn.methods import METHODS
+from cdlearn.results import closing
+from cdlearn.results.run_folder import default_out, describe, new_run, resumed
+from cdlearn.runtime.commandline import Parser, guarded, settings_parser
+from cdlearn.runtime.devices import pick_device
+from cdlearn.runtime.errors import Interrupted, UserError
+from cdlearn.runtime.launch import Launch
+from cdlearn.trainer import check_count, fit
 
 
-class Interrupted(Exception):
-    """A signal asked to stop, and the run was saved. ``signal_number`` says which."""
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal.Signals(signal_number).name)
-        self.signal_number = signal_number
-
-
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts."""
-    rise = min(1.0, (step + 1) / max(1, min(config.warmup, steps // 10)))
-    fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if config.cosine else 1.0
-    return config.lr * rise * fall
-
-
-class Trainer:
-    """All that a run carries from one step to the next, and how to save and restore it.
-
-    What is random in a step depends on the seed and the step's number alone, so on a CPU, with as many threads, a
-    restored run takes the very steps that the uninterrupted one takes. (A GPU adds up in no fixed order.)
-    """
-
-    def __init__(self, config: Config, images: Tensor):
-        check_count(config, len(images))
-        self.config, self.images = config, images
-        self.device = distributed.own_device(pick_device(config.device))
-        if self.device.type == "cpu":
-            keep_memory()
-        if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
-            self.images = images.to(self.device)  # uint8 on the device: no copy in the loop
-        model = fresh_model(config).to(self.device, memory_format=torch.channels_last)
-        self.model = distributed.synchronised(model, self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.views = TwoViews.of(config)
-        self.generator = torch.Generator(self.device)
-        self.loss = distributed.replicated(self.model, self.forward)
-        if config.compile and self.device.type == "cuda":
-            self.loss = torch.compile(self.loss)
-            self.views.apply_part = torch.compile(self.views.apply_part)
-        self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
-        self.epochs = config.epochs_for(len(images))
-        self.steps = self.epochs * self.steps_per_epoch
-        self.step = 0
-        self.shuffled = -1  # the epoch whose order of images is at hand
-        self.seconds = 0.0  # of training in the epoch at hand
-        self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
-        self.history: list[dict[str, float]] = []  # a row an epoch
-
-    def forward(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        with autocast(self.device, self.config.amp):
-            return self.model.training_loss(x1, x2, x)
-
-    def train_step(self) -> Tensor:
-        """One step; returns a number, on the device, that is finite where loss and gradient are."""
-        epoch, place = divmod(self.step, self.steps_per_epoch)
-        if self.shuffled != epoch:
-            shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-            self.order = torch.randperm(len(self.images), generator=shuffle)
-            self.order = self.order.to(self.images.device)
-            self.shuffled = epoch
-        size, rank, ranks = self.config.batch_size, distributed.rank(), distributed.ranks()
-        index = self.order[place * size :][:size][distributed.part(size)]
-        batch = self.images[index].to(self.device, non_blocking=True)
-        self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
-        x1, x2 = self.views(batch, self.generator, rank, ranks)
-        x = to_size(batch, self.config.size) if self.model.needs_plain else x1
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
-        if self.step == 0 and hasattr(self.model, "prepare"):
-            self.model.prepare(self.images)
-            distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # what a method draws itself
-            torch.manual_seed(self.config.seed * 1_000_003 + 2**41 + self.step)
-            terms = self.loss(x1, x2, x)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
-        self.optimizer.step()
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-        self.step += 1
-        return terms["loss"].detach() + norm
-
-    def state(self) -> dict:
-        """For the checkpoint: tensors, numbers and strings only."""
-        return {
-            "config": self.config.as_dict(),
-            "images": fingerprint(self.images),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "epoch": self.step // self.steps_per_epoch,
-            "seconds": self.seconds,
-            "sums": self.sums,
-            "history": self.history,
-            "random": torch.get_rng_state(),
-        }
-
-    def restore(self, state: dict) -> None:
-        """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
-        try:
-            saved, mine = state["config"], self.config.as_dict()
-            for name in mine:
-                if name != "device" and saved[name] != mine[name]:
-                    raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-            if state["images"] != fingerprint(self.images):
-                raise UserError("the images are not those that the run began with; restore them or start a new run")
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-            self.history = list(state["history"])
-            torch.set_rng_state(state["random"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
-
-
-def fingerprint(images: Tensor) -> list[int]:
-    """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to know them again."""
-    some = images[:: max(1, len(images) // 256)]
-    return [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
-
-
-def check_count(config: Config, images: int) -> None:
-    """Raises UserError where there are too few images for a batch, for the clusters, or for any contrast at all."""
-    if images < 2:
-        raise UserError(
-            f"{images} image in {config.data}: it has no other to be contrasted with; at least 2 are needed"
-        )
-    if config.batch_size > images:
-        raise UserError(
-            f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
-        )
-    distributed.check_batch(config.batch_size)
-    if config.clusters > images:
-        raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
-
-
-def fresh_model(config: Config) -> nn.Module:
-    """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
-    state = torch.get_rng_state()
-    torch.manual_seed(config.seed)
-    try:
-        return build(config)
-    finally:
-        torch.set_rng_state(state)
-
-
-def fit(
-    config: Config,
-    images: ImageSet | Tensor,
-    out: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
-    after_epoch: Callable[[Trainer], None] | None = None,
-) -> nn.Module:
-    """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not looked at.
-
-    Args:
-        out: folder for checkpoint.pt and metrics.csv; None keeps nothing on disk.
-        resume: go on from out/checkpoint.pt.
-        progress: show a bar with loss terms, views/s and the time left.
-        after_epoch: called with the Trainer, whose ``history`` holds a row an epoch, after each one.
-
-    Returns:
-        The model, on its device, in evaluation mode; its ``history`` is the rows of metrics.csv.
-
-    Raises:
-        UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
-        Interrupted: after SIGINT or SIGTERM, once the run is saved.
-    """
-    trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images)
-    if resume:
-        trainer.restore(checkpoint.read(out / "checkpoint.pt"))
-    if distributed.rank() > 0:
-        out, progress = None, False
-    elif out and not resume:
-        save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
-    with caught_signals() as caught:
-        run(trainer, out, progress, after_epoch, caught)
-    if out:
-        checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
-    trainer.model.history = trainer.history
-    return trainer.model.eval()
-
-
-@contextlib.contextmanager
-def caught_signals():
-    """A list that fills with SIGINT and SIGTERM instead of their stopping the program; a second one stops it.
-
-    Not so under torchrun: the second is its answer to the first, and it kills after 30 seconds what has not ended.
-    """
-    caught: list[int] = []
-    watched = (signal.SIGINT, signal.SIGTERM)
-
-    def note(number, frame):
-        if caught and distributed.ranks() == 1:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    try:
-        before = {number: signal.signal(number, note) for number in watched}
-    except ValueError:  # not in the main thread: signals stay where they are
-        before = {}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
-    """The loop: steps, looks, epochs, saves."""
-    per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
-    alone = distributed.ranks() == 1
-    bar = tqdm(
-        total=trainer.steps * batch * 2,
-        initial=trainer.step * batch * 2,
-        unit="views",
-        unit_scale=True,
-        disable=not progress,
-        dynamic_ncols=True,
+def parser() -> Parser:
+    """The options of training."""
+    made = settings_parser(
+        "train", "Learn representations of images without labels.", Config, {"preset": PRESETS, "method": METHODS}
     )
-    saved = time.monotonic()
-    trainer.model.train()
-    with bar:
-        while trainer.step < trainer.steps:
-            began, epoch = time.monotonic(), trainer.step // per_epoch
-            finite = torch.ones((), dtype=torch.bool, device=trainer.device)
-            while True:  # steps until something is to be looked at; nothing here waits for the device
-                finite = finite & torch.isfinite(trainer.train_step())
-                ended = trainer.step % per_epoch == 0
-                if ended or (caught and alone) or trainer.step % LOOK_EVERY == 0:  # ranks look at the same steps
-                    break
-            stop, finite = distributed.agree(caught, finite)
-            since = time.monotonic() - saved
-            due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
-            to_save = out is not None and bool(due or stop)
-            # a finite gradient can still make a step too large: such weights must not replace the good ones on disk
-            if not finite or (to_save and not all(p.isfinite().all() for p in trainer.model.parameters())):
-                raise UserError(
-                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
-                    f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
-                )
-            trainer.seconds += time.monotonic() - began
-            done = (trainer.step - 1) % per_epoch + 1
-            bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
-            bar.set_postfix({name: f"{value.item() / done:.3f}" for name, value in trainer.sums.items()}, refresh=False)
-            bar.update(trainer.step * batch * 2 - bar.n)
-            if ended:
-                end_epoch(trainer, epoch)
-                if after_epoch:
-                    after_epoch(trainer)
-            if to_save:
-                save(trainer, out)
-                saved = time.monotonic()
-            if stop:
-                raise Interrupted(stop)
-
-
-def end_epoch(trainer: Trainer, epoch: int) -> None:
-    """Close the epoch: one row for metrics.csv, the sums back to nothing."""
-    count = trainer.steps_per_epoch
-    row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
-    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps)
-    row["seconds"] = round(trainer.seconds, 3)
-    row["views/s"] = round(2 * count * trainer.config.batch_size / trainer.seconds, 1)
-    trainer.history.append(row)
-    trainer.sums, trainer.seconds = {}, 0.0
-
-
-def save(trainer: Trainer, out: Path) -> None:
-    """checkpoint.pt, then metrics.csv from its history: a resumed run's rows follow on without gap or repetition."""
-    checkpoint.save(out / "checkpoint.pt", trainer.state())
-    checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
-
-
-def to_csv(rows: list[dict[str, float]]) -> str:
-    """Rows as CSV with a header; a column that a row lacks is left empty."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
-    return "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else []))
+    made.add_argument("--out", type=Path, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
+    made.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    from cdlearn import cli
+    launch, given = Launch(), sys.argv[1:] if arguments is None else arguments
+    return launch.end(guarded(lambda: launch.do(lambda: _train(given, launch), benign=Interrupted)))
 
-    return cli.train(arguments)
+
+def _train(arguments: list[str], launch: Launch) -> None:
+    began = time.monotonic()
+    given = vars(parser().parse_args(arguments))
+    resume, skip_bad = given.pop("resume", None), given.pop("skip_bad", False)
+    asked_out = given.pop("out", None)
+    if "crop" in given:
+        given["crop"] = tuple(given["crop"])
+    out = None  # for ranks but the first of several
+    if resume:
+        if asked_out:
+            raise UserError(f"--resume writes into {resume}; leave --out away")
+        out = resume.parent if resume.name == "checkpoint.pt" else resume
+        config, skip_bad = resumed(out, given, skip_bad)
+    else:
+        config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
+    with launch.one_at_a_time():
+        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+    config = config.for_images(images)
+    check_count(config, len(images))
+    pick_device(config.device)
+    warn_about_stem(config.stem, config.size)
+    if not resume and launch.first:
+        out = new_run(asked_out or default_out(config), asked_out is not None)
+        describe(out, config, images, [*launch.command.split(), "-m", "cdlearn.train", *arguments], skip_bad)
+    epochs = config.epochs_for(len(images))
+    print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
+    print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
+    try:
+        monitor = closing.knn_monitor(images, config) if launch.first else None
+        model = fit(config, images, out, resume=bool(resume), progress=True, after_epoch=monitor)
+        launch.leave()
+        if not launch.first:
+            return
+        closing.close(model, config, images, out, model.history)
+    except (Interrupted, KeyboardInterrupt):
+        print(f"\nsaved; go on with: {launch.command} -m cdlearn.train --resume {out}", file=sys.stderr)
+        raise
+    trained = sum(row["seconds"] for row in model.history)
+    print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
 
 
 if __name__ == "__main__":

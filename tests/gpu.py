@@ -67,7 +67,7 @@ def pace(data: str) -> float:
     """Seconds of an epoch, after one that compiles and warms up."""
     from cdlearn.config import Config
     from cdlearn.data import load
-    from cdlearn.train import fit
+    from cdlearn.trainer import fit
 
     config = Config.preset("gpu", data=data, epochs=2)
     seconds = fit(config, load(data, config.size, None, config.seed)).history[-1]["seconds"]

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from cdlearn import cli
+from cdlearn import train
 
 RECORDS = Path(__file__).resolve().parent.parent / "figures" / "records"
 KEPT = ("config.json", "scores.json", "metrics.csv", "losses.png", "heads.png", "embedding.png")
@@ -48,7 +48,7 @@ def main() -> None:
         for seed in asked.seeds:
             run = Path("runs") / f"record-{asked.name}-{method}-s{seed}"
             if not (run / "embedding.png").exists():
-                code = cli.train(["--method", method, "--seed", str(seed), "--out", str(run), *options])
+                code = train.main(["--method", method, "--seed", str(seed), "--out", str(run), *options])
                 if code:
                     raise SystemExit(code)
             first = first or run

@@ -17,9 +17,9 @@ import torch
 from torchvision.transforms import v2
 
 from cdlearn.config import Config
-from cdlearn.devices import keep_memory
-from cdlearn.shapes import make_shapes
-from cdlearn.train import Trainer, fresh_model
+from cdlearn.data.shapes import make_shapes
+from cdlearn.runtime.devices import keep_memory
+from cdlearn.trainer import Trainer, fresh_model
 
 
 def conventional(config: Config) -> v2.Compose:

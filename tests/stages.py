@@ -20,9 +20,9 @@ from torchvision.transforms import v2
 
 from cdlearn.augment import TwoViews
 from cdlearn.config import Config
-from cdlearn.devices import fast_bf16, pick_device
-from cdlearn.shapes import make_shapes
-from cdlearn.train import Trainer, fresh_model
+from cdlearn.data.shapes import make_shapes
+from cdlearn.runtime.devices import fast_bf16, pick_device
+from cdlearn.trainer import Trainer, fresh_model
 
 STAGES = ("crop", "colour", "forward", "backward", "step")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cdlearn.shapes import make_shapes
+from cdlearn.data.shapes import make_shapes
 
 # Anonymous memory is what a process has for itself. Pages of the mapped file are not part of it: the system drops them
 # when it needs the room. A thread looks every 5 ms, because a peak is not to be seen afterwards.
@@ -27,10 +27,10 @@ def watch():
         time.sleep(0.005)
 
 import torch
-from cdlearn import folders
+from cdlearn.data import folders
 from cdlearn.config import Config
 from cdlearn.data import load
-from cdlearn.train import Trainer
+from cdlearn.trainer import Trainer
 
 folders.IN_MEMORY = 2**20
 torch.set_num_threads(1)  # little work: threads would only wait for one another when the machine is busy

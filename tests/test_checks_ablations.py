@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from cdlearn.checks.ablations import check_permutation_test, check_switch
+from cdlearn.course.checks.ablations import check_permutation_test, check_switch
 
 
 def switch(entropy, batch_norm, **changes):

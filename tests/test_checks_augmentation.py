@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cdlearn.augment import luma
-from cdlearn.checks.augmentation import (
+from cdlearn.course.checks.augmentation import (
     BOX_SLIPS,
     check_crop_box,
     check_jitter_brightness,

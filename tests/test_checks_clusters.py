@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cdlearn.checks.clusters import check_assignment, check_imbalance, check_target
+from cdlearn.course.checks.clusters import check_assignment, check_imbalance, check_target
 
 
 def squared(h, m):

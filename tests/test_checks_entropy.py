@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cdlearn import losses
-from cdlearn.checks import entropy
+from cdlearn.course.checks import entropy
 
 LN2 = math.log(2)
 

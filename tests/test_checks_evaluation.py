@@ -15,7 +15,7 @@ from sklearn.metrics import (
     rand_score,
 )
 
-from cdlearn.checks.evaluation import check_accuracy, check_ari, check_nmi
+from cdlearn.course.checks.evaluation import check_accuracy, check_ari, check_nmi
 
 
 def table(labels, clusters):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from cdlearn import heads, losses
-from cdlearn.checks.heads import check_effective_heads, check_feature_loss, check_rank_auc
+from cdlearn import losses, probes
+from cdlearn.course.checks.heads import check_effective_heads, check_feature_loss, check_rank_auc
 
 
 def stub(*arguments):
@@ -79,7 +79,7 @@ def by_ranks(answers, has, ranks=rankdata, taken_off=1):
 def test_rank_auc_right():
     assert check_rank_auc(lambda a, v: pairs(a, v).mean()).solved is True
     assert check_rank_auc(by_ranks).solved is True
-    assert check_rank_auc(lambda a, v: heads.rank_auc(a.numpy()[:, None], v.numpy())[0]).solved is True
+    assert check_rank_auc(lambda a, v: probes.rank_auc(a.numpy()[:, None], v.numpy())[0]).solved is True
 
 
 @pytest.mark.parametrize(

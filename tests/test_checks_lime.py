@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from cdlearn.checks.lime import check_copy_weights, check_hide_segments, check_weighted_ridge
+from cdlearn.course.checks.lime import check_copy_weights, check_hide_segments, check_weighted_ridge
 
 
 def hide(image, segments, shown, mean=lambda image, of: image[of].mean(0), wanted=0, numbers=lambda s: range(s)):

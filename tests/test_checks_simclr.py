@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cdlearn.checks.simclr import check_loss_of_kinds, check_nt_xent, check_partner
+from cdlearn.course.checks.simclr import check_loss_of_kinds, check_nt_xent, check_partner
 from cdlearn.losses import nt_xent
 
 

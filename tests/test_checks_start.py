@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cdlearn.checks.start import check_loss_at_start, check_purity
+from cdlearn.course.checks.start import check_loss_at_start, check_purity
 from cdlearn.losses import nt_xent_start
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cdlearn.checks.training import check_clip, check_learning_rate, check_total_loss
+from cdlearn.course.checks.training import check_clip, check_learning_rate, check_total_loss
 from cdlearn.losses import cd_loss, normalized_entropy, nt_xent
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from scipy.stats import ttest_ind
 
-from cdlearn import checkpoint, cli, compare, tables
+from cdlearn import checkpoint, compare
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.errors import UserError
 from cdlearn.evaluate import assignment_scores, embed
+from cdlearn.results import paper, tables
+from cdlearn.runtime.errors import UserError
 
 TINY = [
     "--preset",
@@ -45,22 +46,22 @@ def images(n=48):
 
 
 def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
-    for table, rows in compare.OURS.items():
-        names = {name for name, _ in compare.published(table)}
+    for table, rows in paper.OURS.items():
+        names = {name for name, _ in paper.published(table)}
         assert set(rows) - names <= {"SimCLR", "Cluster centres", "Random network"}
         for changes in rows.values():
-            if changes not in (compare.PIXELS, compare.RANDOM):
+            if changes not in (paper.PIXELS, paper.RANDOM):
                 Config.preset("laptop", **changes)
 
 
 def test_published_figures_are_the_papers():
-    assert compare.published(4)["NE=on BN=on", "output"]["STL-10"]["nmi"] == (0.669, 0.006)
-    assert compare.published(2)["CD-256", "backbone"]["CIFAR-10"]["acc"] == (0.807, None)
-    assert {stage for _, stage in compare.published(9)} == {"backbone"}
+    assert paper.published(4)["NE=on BN=on", "output"]["STL-10"]["nmi"] == (0.669, 0.006)
+    assert paper.published(2)["CD-256", "backbone"]["CIFAR-10"]["acc"] == (0.807, None)
+    assert {stage for _, stage in paper.published(9)} == {"backbone"}
 
 
 def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatch):
-    assert cli.compare(["--table", "6", *TINY]) == 0
+    assert compare.main(["--table", "6", *TINY]) == 0
     rows = list(csv.DictReader((here / "figures" / "table-6-shapes.csv").open()))
     assert [row["row"] for row in rows[::3]] == ["feature head=off", "feature head=on"]
     assert rows[0]["seeds"] == "2" and rows[0]["published STL-10"] == "0.599" and 0 <= float(rows[0]["ours"]) <= 1
@@ -70,14 +71,14 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
     def never(*arguments, **named):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(compare, "fit", never)
-    assert cli.compare(["--table", "9", *TINY]) == 0  # the same runs at the other stage
+    monkeypatch.setattr(paper, "fit", never)
+    assert compare.main(["--table", "9", *TINY]) == 0  # the same runs at the other stage
     assert "feature head=off" in capsys.readouterr().out
 
 
 def test_rows_without_an_implementation_say_so(here, monkeypatch):
-    monkeypatch.setitem(compare.OURS, 2, {"K-means": compare.PIXELS, "Random network": compare.RANDOM})
-    rows = compare.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
+    monkeypatch.setitem(paper.OURS, 2, {"K-means": paper.PIXELS, "Random network": paper.RANDOM})
+    rows = paper.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
     assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 3
     assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
     text = tables.markdown(rows, 2, "")
@@ -86,7 +87,7 @@ def test_rows_without_an_implementation_say_so(here, monkeypatch):
 
 def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
     config = tiny(method="cc")
-    found = compare.measure(config, images(), here)
+    found = paper.measure(config, images(), here)
     model, _ = checkpoint.load_model(next(here.iterdir()))
     output = embed(model, images().images, config.size, amp=config.amp)["output"]
     assert found["output"] == assignment_scores(output, images().labels)
@@ -125,8 +126,8 @@ def test_welchs_test_is_scipys_on_the_scores_themselves():
 
 def test_a_written_table_is_read_again(tmp_path):
     ours = {"nmi": (0.5, 0.1), "ari": (0.25, 0.0), "acc": (0.75, 0.05)}
-    paper = {"D": dict.fromkeys(compare.METRICS, (0.9, None))}
-    made = [tables.Row("a", "output", ours, 3, paper), tables.Row("b", "output", {}, 0, paper)]
+    theirs = {"D": dict.fromkeys(tables.METRICS, (0.9, None))}
+    made = [tables.Row("a", "output", ours, 3, theirs), tables.Row("b", "output", {}, 0, theirs)]
     tables.write(made, 5, "folder/name", "", tmp_path)
     assert tables.read(5, "name", tmp_path) == made
     with pytest.raises(UserError, match=r"table-6-name.csv is missing; make it with .* --table 6"):
@@ -151,10 +152,10 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", stopping)
         with pytest.raises(KeyboardInterrupt):
-            compare.measure(tiny(), images(), here)
+            paper.measure(tiny(), images(), here)
     assert saved and not list(here.glob("*/table.json"))
-    resumed = compare.measure(tiny(), images(), here)
-    assert resumed == compare.measure(tiny(), images(), here / "anew")
+    resumed = paper.measure(tiny(), images(), here)
+    assert resumed == paper.measure(tiny(), images(), here / "anew")
 
 
 @pytest.mark.parametrize(
@@ -169,27 +170,27 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
     ],
 )
 def test_mistakes_get_one_line(here, capsys, arguments, words):
-    assert cli.compare(arguments) == 2
+    assert compare.main(arguments) == 2
     error = capsys.readouterr().err.strip()
     assert words in error and "\n" not in error
 
 
 def test_unlabelled_images_and_damaged_runs_are_named_and_left(here):
     with pytest.raises(UserError, match="no class sub-folders"):
-        compare.measure(tiny(), ImageSet(images().images), here)
-    compare.measure(tiny(), images(), here)
+        paper.measure(tiny(), ImageSet(images().images), here)
+    paper.measure(tiny(), images(), here)
     scores = next(here.glob("*/table.json"))
     for text in ("{", "{}"):
         kept, _ = scores.read_text(), scores.write_text(text)
         with pytest.raises(UserError, match="damaged"):
-            compare.measure(tiny(), images(), here)
+            paper.measure(tiny(), images(), here)
         scores.write_text(kept)
     others = ImageSet(255 - images().images, images().labels, images().classes)
     with pytest.raises(UserError, match="made from other images"):
-        compare.measure(tiny(), others, here)
+        paper.measure(tiny(), others, here)
     scores.unlink()
     damaged = scores.with_name("checkpoint.pt")
     damaged.write_bytes(damaged.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
-        compare.measure(tiny(), images(), here)
+        paper.measure(tiny(), images(), here)
     assert damaged.stat().st_size == 1000

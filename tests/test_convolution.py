@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cdlearn import convolution
 from cdlearn.backbones import backbone
-from cdlearn.convolution import SmallMap, SmallMapConv, columns, with_small_maps
+from cdlearn.runtime import small_maps
+from cdlearn.runtime.small_maps import SmallMap, SmallMapConv, columns, with_small_maps
 
 
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
@@ -15,7 +15,7 @@ from cdlearn.convolution import SmallMap, SmallMapConv, columns, with_small_maps
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
 @pytest.mark.parametrize("images", [3, 4, 6])  # each for itself, all in one row, several rows of several
 def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width, kernel, stride, images):
-    monkeypatch.setattr(convolution, "WIDE", wide)
+    monkeypatch.setattr(small_maps, "WIDE", wide)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(images, 4, height, width, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(5, 4, kernel, kernel, dtype=torch.float64, generator=generator, requires_grad=True)

@@ -11,8 +11,9 @@ import torchvision
 from conftest import SHARED
 from PIL import Image
 
-from cdlearn import data, folders
-from cdlearn.errors import UserError
+from cdlearn import data
+from cdlearn.data import folders
+from cdlearn.runtime.errors import UserError
 
 
 def test_folder_with_classes(pictures):

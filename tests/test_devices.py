@@ -8,7 +8,7 @@ import pytest
 
 HELD = """
 import torch
-from cdlearn.devices import keep_memory
+from cdlearn.runtime.devices import keep_memory
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 if {keep}:

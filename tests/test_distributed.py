@@ -13,9 +13,11 @@ import torch
 import torch.distributed as dist
 from test_train import options, tiny, tiny_images
 
-from cdlearn import checkpoint, cli, distributed, train
-from cdlearn.errors import UserError
+from cdlearn import checkpoint, trainer
+from cdlearn.data import load
 from cdlearn.methods import centres
+from cdlearn.runtime import distributed
+from cdlearn.runtime.errors import UserError
 
 CASES = {
     "cd": {},
@@ -34,19 +36,19 @@ def three_steps(settings, double=True):
     """Terms, gradients and state after each of three steps, in float64, where sums in another order round the same."""
     with ExitStack() as stack:
         if double:
-            made, sized = train.fresh_model, train.to_size
-            stack.enter_context(mock.patch.object(train, "fresh_model", lambda config: made(config).double()))
-            for module in (train, centres):
+            made, sized = trainer.fresh_model, trainer.to_size
+            stack.enter_context(mock.patch.object(trainer, "fresh_model", lambda config: made(config).double()))
+            for module in (trainer, centres):
                 stack.enter_context(mock.patch.object(module, "to_size", lambda *given: sized(*given).double()))
-        trainer = train.Trainer(tiny(device="cpu", amp=not double, **settings), tiny_images())
-        views = trainer.views
-        trainer.views = lambda *given: [v.double() if double else v for v in views(*given)]
+        under_test = trainer.Trainer(tiny(device="cpu", amp=not double, **settings), tiny_images())
+        views = under_test.views
+        under_test.views = lambda *given: [v.double() if double else v for v in views(*given)]
         found = []
         for _ in range(3):
-            trainer.train_step()
-            gradients = {f"gradient of {k}": p.grad.clone() for k, p in trainer.model.named_parameters()}
-            terms = {k: v.clone() for k, v in trainer.sums.items()}
-            found.append(terms | gradients | {k: v.clone() for k, v in trainer.model.state_dict().items()})
+            under_test.train_step()
+            gradients = {f"gradient of {k}": p.grad.clone() for k, p in under_test.model.named_parameters()}
+            terms = {k: v.clone() for k, v in under_test.sums.items()}
+            found.append(terms | gradients | {k: v.clone() for k, v in under_test.model.state_dict().items()})
         return found
 
 
@@ -58,7 +60,7 @@ def one_rank(rank, folder):
         found = {name: three_steps(settings) for name, settings in CASES.items()}
         found["amp"] = three_steps({}, double=False)
         with pytest.raises(UserError, match="15 does not divide by the 2 processes; pass --batch-size 14 or 16"):
-            train.Trainer(tiny(batch_size=15), tiny_images())
+            trainer.Trainer(tiny(batch_size=15), tiny_images())
         torch.save(found, f"{folder}/{rank}.pt")
     finally:
         dist.destroy_process_group()
@@ -96,7 +98,7 @@ def test_without_a_group_nothing_changes():
     z = torch.randn(4, 3)
     assert distributed.gathered(z)[0] is z and distributed.averaged(z)[0] is z
     assert distributed.part(16) == slice(0, 16) and distributed.ranks() == 1 and distributed.rank() == 0
-    model = train.fresh_model(tiny())
+    model = trainer.fresh_model(tiny())
     kinds = [type(m) for m in model.modules()]
     assert [type(m) for m in distributed.synchronised(model, torch.device("cpu")).modules()] == kinds
 
@@ -136,7 +138,7 @@ def test_torchrun_stopped_and_resumed_leaves_one_complete_run(tmp_path):
     assert {p.name for p in run.iterdir()} >= {"config.json", "metrics.csv", "scores.json", "losses.png", "heads.png"}
     assert len((run / "metrics.csv").read_text().splitlines()) == 21
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    alone = train.fit(tiny(epochs=1), cli.load("shapes", 16, 48, 42).images).history[0]
+    alone = trainer.fit(tiny(epochs=1), load("shapes", 16, 48, 42).images).history[0]
     first = checkpoint.read(run / "checkpoint.pt")["history"][0]
     assert first["instance"] == pytest.approx(
         alone["instance"], rel=0.05
@@ -145,8 +147,8 @@ def test_torchrun_stopped_and_resumed_leaves_one_complete_run(tmp_path):
 
 FAILING = """
 import os, time
-from cdlearn import train
-from cdlearn.errors import UserError
+from cdlearn import trainer
+from cdlearn.runtime.errors import UserError
 step = train.Trainer.train_step
 def failing(self):
     if self.step == 2 and os.environ["RANK"] == "1":

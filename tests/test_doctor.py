@@ -8,8 +8,10 @@ import pytest
 import torch
 from torchvision import datasets
 
-from cdlearn import data, doctor, findings, pace
+from cdlearn import data
 from cdlearn.config import Config
+from cdlearn.doctor import __main__ as doctor
+from cdlearn.doctor import pace, rules
 
 GIB = 2**30
 
@@ -19,11 +21,11 @@ def only(found, status):
 
 
 def test_requirements_are_read_as_pip_reads_them(tmp_path):
-    bounds = findings.requirements(doctor.REQUIREMENTS)
-    assert set(findings.IMPORTED) <= set(bounds) and bounds["lime"] == "0.2.0.1" and "-e" not in bounds
+    bounds = rules.requirements(doctor.REQUIREMENTS)
+    assert set(rules.IMPORTED) <= set(bounds) and bounds["lime"] == "0.2.0.1" and "-e" not in bounds
     (tmp_path / "r.txt").write_text("# a remark\nNumPy >= 1.26  # why\n-e .\n\nlime\n")
-    assert findings.requirements(tmp_path / "r.txt") == {"numpy": "1.26", "lime": ""}
-    assert findings.requirements(tmp_path / "none.txt") is None
+    assert rules.requirements(tmp_path / "r.txt") == {"numpy": "1.26", "lime": ""}
+    assert rules.requirements(tmp_path / "none.txt") is None
 
 
 @pytest.mark.parametrize(
@@ -39,13 +41,13 @@ def test_requirements_are_read_as_pip_reads_them(tmp_path):
     ],
 )
 def test_versions_compare_as_numbers(version, bound, enough):
-    assert (findings.parts(version) >= findings.parts(bound)) is enough
+    assert (rules.parts(version) >= rules.parts(bound)) is enough
 
 
 def test_missing_and_old_packages_are_named_with_the_command_that_mends():
-    versions = dict.fromkeys(findings.IMPORTED, "99") | {"torch": "2.9.1", "scipy": None, "lime": None}
-    bounds = dict.fromkeys(findings.IMPORTED, "1.0") | {"torch": "2.11", "lime": "0.2.0.1"}
-    found = findings.check_packages(bounds, versions.get)
+    versions = dict.fromkeys(rules.IMPORTED, "99") | {"torch": "2.9.1", "scipy": None, "lime": None}
+    bounds = dict.fromkeys(rules.IMPORTED, "1.0") | {"torch": "2.11", "lime": "0.2.0.1"}
+    found = rules.check_packages(bounds, versions.get)
     lines = [str(finding) for finding in found]
     assert 'trouble  torch 2.9.1 is older than 2.11 -> pip install --upgrade "torch>=2.11"' in lines
     assert 'trouble  scipy is missing -> pip install --upgrade "scipy>=1.0"' in lines
@@ -55,7 +57,7 @@ def test_missing_and_old_packages_are_named_with_the_command_that_mends():
 
 
 def test_without_a_requirements_file_the_bounds_are_skipped():
-    found = findings.check_packages(None, dict.fromkeys(findings.IMPORTED, "0.1").get)
+    found = rules.check_packages(None, dict.fromkeys(rules.IMPORTED, "0.1").get)
     assert [finding.status for finding in found] == ["ok", "note"] and "no requirements.txt" in found[1].what
 
 
@@ -64,7 +66,7 @@ def test_a_mismatched_torchvision_is_one_line():
         if module == "torchvision":
             raise RuntimeError("operator torchvision::nms does not exist\nand a long story")
 
-    (found,) = findings.check_imports(dict.fromkeys(findings.IMPORTED, "1.2").get, load)
+    (found,) = rules.check_imports(dict.fromkeys(rules.IMPORTED, "1.2").get, load)
     assert found.status == "trouble" and "torchvision 1.2 does not go with torch 1.2" in found.what
     assert "nms does not exist" in found.what and "story" not in found.what and "torch torchvision" in found.mend
 
@@ -74,54 +76,54 @@ def test_a_broken_torch_is_named_once():
         if module in ("torch", "torchvision"):
             raise OSError("libcudart.so.13: cannot open shared object file")
 
-    (found,) = findings.check_imports(dict.fromkeys(findings.IMPORTED, "1.2").get, load)
+    (found,) = rules.check_imports(dict.fromkeys(rules.IMPORTED, "1.2").get, load)
     assert found.what.startswith("torch 1.2 cannot be imported (OSError: libcudart")
-    assert findings.check_imports({"torchvision": "1.2"}.get, load) == []  # that torch is missing was said already
+    assert rules.check_imports({"torchvision": "1.2"}.get, load) == []  # that torch is missing was said already
 
 
 def test_cuda_its_absence_and_its_driver():
-    (none,) = findings.check_cuda([], driver=False)
+    (none,) = rules.check_cuda([], driver=False)
     assert none.status == "ok" and "no CUDA device" in none.what
-    (blind,) = findings.check_cuda([], True, "The NVIDIA driver on your system is too old\nmore")
+    (blind,) = rules.check_cuda([], True, "The NVIDIA driver on your system is too old\nmore")
     assert blind.status == "note" and "too old)" in blind.what and "pytorch.org" in blind.mend
-    (there,) = findings.check_cuda([("H100", 80 * GIB, 79 * GIB)], True)
+    (there,) = rules.check_cuda([("H100", 80 * GIB, 79 * GIB)], True)
     assert str(there) == "ok       cuda:0: H100, 80.0 GiB, 79.0 GiB free"
 
 
 def test_bf16_and_compile():
-    assert findings.check_bf16(True, "GPU").status == "ok" and findings.check_bf16(False, "CPU").status == "note"
-    assert findings.check_compile(False, False, None).status == "ok"  # not needed there
-    assert findings.check_compile(True, True, "/usr/bin/g++").status == "ok"
-    lacking = findings.check_compile(True, False, None)
+    assert rules.check_bf16(True, "GPU").status == "ok" and rules.check_bf16(False, "CPU").status == "note"
+    assert rules.check_compile(False, False, None).status == "ok"  # not needed there
+    assert rules.check_compile(True, True, "/usr/bin/g++").status == "ok"
+    lacking = rules.check_compile(True, False, None)
     assert (
         lacking.status == "trouble" and "triton and a C++ compiler" in lacking.what and "--no-compile" in lacking.mend
     )
 
 
 def test_cores_and_load():
-    assert findings.check_cpu("Z80", 2, 2).status == "ok" and findings.check_cpu("Z80", 8, 4).status == "ok"
-    assert findings.check_cpu("Z80", 1.5, 8).mend == "export OMP_NUM_THREADS=1"
-    assert findings.check_cpu("Z80", 8, 1).status == "note"
-    assert findings.check_load(0.3, 2).status == findings.check_load(None, 2).status == "ok"
-    assert "one training after the other" in findings.check_load(2.1, 2).mend
+    assert rules.check_cpu("Z80", 2, 2).status == "ok" and rules.check_cpu("Z80", 8, 4).status == "ok"
+    assert rules.check_cpu("Z80", 1.5, 8).mend == "export OMP_NUM_THREADS=1"
+    assert rules.check_cpu("Z80", 8, 1).status == "note"
+    assert rules.check_load(0.3, 2).status == rules.check_load(None, 2).status == "ok"
+    assert "one training after the other" in rules.check_load(2.1, 2).mend
 
 
 def test_memory():
-    assert findings.check_memory(24 * GIB, 22 * GIB).status == "ok"
-    assert findings.check_memory(24 * GIB, 5 * GIB).what.endswith("not enough for paper on the CPU")
-    little = findings.check_memory(2 * GIB, GIB // 2)
+    assert rules.check_memory(24 * GIB, 22 * GIB).status == "ok"
+    assert rules.check_memory(24 * GIB, 5 * GIB).what.endswith("not enough for paper on the CPU")
+    little = rules.check_memory(2 * GIB, GIB // 2)
     assert little.status == "trouble" and "512 MiB available of 2.0 GiB" in little.what
-    assert findings.check_memory(16 * GIB, None).what == "memory: 16.0 GiB"
-    assert findings.check_memory(None, None).status == "note"
+    assert rules.check_memory(16 * GIB, None).what == "memory: 16.0 GiB"
+    assert rules.check_memory(None, None).status == "note"
 
 
 def test_folders():
     runs = Path("runs")
-    assert findings.check_folder(runs, 50 * GIB, "", "move", True).status == "ok"
-    assert findings.check_folder(runs, GIB // 2, "", "move", True).status == "note"
-    assert findings.check_folder(runs, 2**20, "", "move", True).status == "trouble"
-    assert findings.check_folder(runs, 2**20, "", "move", False).status == "note"
-    refused = findings.check_folder(runs, 50 * GIB, "Read-only file system", "move", True)
+    assert rules.check_folder(runs, 50 * GIB, "", "move", True).status == "ok"
+    assert rules.check_folder(runs, GIB // 2, "", "move", True).status == "note"
+    assert rules.check_folder(runs, 2**20, "", "move", True).status == "trouble"
+    assert rules.check_folder(runs, 2**20, "", "move", False).status == "note"
+    refused = rules.check_folder(runs, 50 * GIB, "Read-only file system", "move", True)
     assert refused.status == "trouble" and "Read-only" in refused.what and refused.mend == "move"
 
 
@@ -150,8 +152,8 @@ def test_the_kernel_is_this_environments(tmp_path):
         (tmp_path / environment).mkdir()
         (tmp_path / environment / "python").symlink_to(sys.executable)
     here, there = (str(tmp_path / environment / "python") for environment in ("here", "there"))
-    assert findings.check_kernel(here, here).status == findings.check_kernel("python", here).status == "ok"
-    assert findings.check_kernel(there, here).status == findings.check_kernel(None, here).status == "note"
+    assert rules.check_kernel(here, here).status == rules.check_kernel("python", here).status == "ok"
+    assert rules.check_kernel(there, here).status == rules.check_kernel(None, here).status == "note"
 
 
 def test_the_time_of_a_run():
@@ -208,7 +210,7 @@ def test_what_a_look_cannot_see_is_a_note_and_trouble_ends_the_looking(monkeypat
         raise OSError("no such thing")
 
     def packages():
-        return [findings.Finding("trouble", "torch is missing", "pip install torch")]
+        return [rules.Finding("trouble", "torch is missing", "pip install torch")]
 
     monkeypatch.setattr(doctor, "look_at_kernel", blind)
     monkeypatch.setattr(doctor, "look_at_packages", packages)

@@ -15,8 +15,8 @@ from cdlearn.explain import (
     positive_regions,
     segment,
 )
-from cdlearn.explain_controls import remainder, similarity, weights_matter
-from cdlearn.explain_plots import attended, weight_maps
+from cdlearn.explain.controls import remainder, similarity, weights_matter
+from cdlearn.explain.plots import attended, weight_maps
 
 
 class Quadrants(nn.Module):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cdlearn import machine
+from cdlearn.doctor import machine
 
 GIB = 2**30
 

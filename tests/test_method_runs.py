@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import normalized_mutual_info_score
 
-from cdlearn import checkpoint, cli, evaluate, plots, report, train
+from cdlearn import checkpoint, evaluate, train, trainer
 from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.errors import UserError
+from cdlearn.evaluate import __main__ as evaluate_command
 from cdlearn.methods import METHODS, build, centres, needs_clusters
+from cdlearn.results import closing, plots
+from cdlearn.runtime.errors import UserError
 
 NEW = ("cc", "centres", "ae", "dae", "vae")
 TOLD = ("cc", "centres")
@@ -52,7 +54,7 @@ def test_the_interface(method):
 def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, tmp_path, capsys):
     options = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     run = tmp_path / "run"
-    assert cli.train(["--preset", "smoke", "--method", method, "--out", str(run), *options]) == 0
+    assert train.main(["--preset", "smoke", "--method", method, "--out", str(run), *options]) == 0
     names = {"config.json", "metrics.csv", "checkpoint.pt", "scores.json", "losses.png", "heads.png", "embedding.png"}
     assert {path.name for path in run.iterdir()} >= names - {"heads.png"}
     scores = json.loads((run / "scores.json").read_text())
@@ -61,7 +63,7 @@ def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, 
     _, config = checkpoint.load_model(run)
     assert config.clusters == json.loads((run / "config.json").read_text())["config"]["clusters"]
     assert config.clusters == (4 if method in TOLD else 0)
-    assert cli.evaluate([str(run)]) == 0
+    assert evaluate_command.main([str(run)]) == 0
     assert json.loads((run / "scores.json").read_text()) == scores
 
 
@@ -69,9 +71,9 @@ def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, 
 @pytest.mark.parametrize("stop_at", [1, 4])
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch, method, stop_at):
     config, images = small(method), some_images()
-    whole = train.fit(config, images)
+    whole = trainer.fit(config, images)
     torch.rand(7)  # what else was drawn meanwhile makes no difference
-    step = train.Trainer.train_step
+    step = trainer.Trainer.train_step
 
     def stopping(self):
         result = step(self)
@@ -80,10 +82,10 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkey
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.Trainer, "train_step", stopping)
-        with pytest.raises(train.Interrupted):
-            train.fit(config, images, tmp_path)
-    resumed = train.fit(config, images, tmp_path, resume=True)
+        patch.setattr(trainer.Trainer, "train_step", stopping)
+        with pytest.raises(trainer.Interrupted):
+            trainer.fit(config, images, tmp_path)
+    resumed = trainer.fit(config, images, tmp_path, resume=True)
     for mine, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
@@ -92,7 +94,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkey
 def test_training_leaves_torchs_random_state_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    train.fit(small("vae", epochs=1), some_images())
+    trainer.fit(small("vae", epochs=1), some_images())
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -109,9 +111,9 @@ def test_the_number_of_clusters_comes_from_the_classes_or_is_asked_for():
         config.for_images(ImageSet(some_images(), 0 * labels))
     for method in TOLD:
         with pytest.raises(UserError, match=f"{method} must be told the number of clusters"):
-            train.fit(small(method, clusters=0), some_images())
+            trainer.fit(small(method, clusters=0), some_images())
     with pytest.raises(UserError, match="48 images cannot be put into 49 clusters"):
-        train.fit(small("cc", clusters=49), some_images())
+        trainer.fit(small("cc", clusters=49), some_images())
     with pytest.raises(UserError, match="clusters 1: must be at least 2"):
         small("cc", clusters=1)
 
@@ -119,11 +121,11 @@ def test_the_number_of_clusters_comes_from_the_classes_or_is_asked_for():
 def test_unsorted_folders_need_the_number_on_the_command_line(pictures, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = ["--preset", "smoke", "--method", "centres", "--data", str(pictures / "cats"), "--batch-size", "4"]
-    assert cli.train([*options, "--epochs", "1", "--out", "run"]) == 2
+    assert train.main([*options, "--epochs", "1", "--out", "run"]) == 2
     assert "no labels to count classes by; pass --clusters K" in capsys.readouterr().err
-    assert cli.train([*options, "--epochs", "1", "--out", "run", "--clusters", "7"]) == 2
+    assert train.main([*options, "--epochs", "1", "--out", "run", "--clusters", "7"]) == 2
     assert "6 images cannot be put into 7 clusters" in capsys.readouterr().err
-    assert cli.train([*options, "--epochs", "1", "--out", "run", "--clusters", "2"]) == 0
+    assert train.main([*options, "--epochs", "1", "--out", "run", "--clusters", "2"]) == 0
     assert checkpoint.load_model("run")[1].clusters == 2
 
 
@@ -142,14 +144,14 @@ def test_assignment_scores():
 def test_another_number_of_clusters_than_classes_is_scored(tmp_path):
     images = ImageSet(some_images(), torch.arange(48) % 4, tuple("abcd"))
     config = small("cc", clusters=8)
-    scores = report.score(report.stages(build(config), config, images.images), images, config)
-    assert 0 <= scores["argmax"]["acc"] <= 1 and "argmax of output" in report.table(scores)
+    scores = closing.score(closing.stages(build(config), config, images.images), images, config)
+    assert 0 <= scores["argmax"]["acc"] <= 1 and "argmax of output" in closing.table(scores)
 
 
 @pytest.mark.parametrize("method", NEW)
 def test_every_term_has_its_panel(method):
     config = small(method)
-    history = train.fit(config, some_images()).history
+    history = trainer.fit(config, some_images()).history
     figure = plots.losses(history, config)
     terms = [name for name in history[0] if name not in ("epoch", "loss", "lr", "seconds", "views/s")]
     assert len(figure.axes) == len(terms) and all(axis.get_title() for axis in figure.axes)
@@ -161,9 +163,9 @@ def test_the_trainer_prepares_once_and_only_before_the_first_step(tmp_path, monk
     monkeypatch.setattr(
         centres.Centres, "prepare", lambda self, images: (calls.append(len(images)), prepare(self, images))
     )
-    train.fit(small("centres"), some_images(), tmp_path)
+    trainer.fit(small("centres"), some_images(), tmp_path)
     assert calls == [48]
-    train.fit(small("centres"), some_images(), tmp_path, resume=True)
+    trainer.fit(small("centres"), some_images(), tmp_path, resume=True)
     assert calls == [48]
 
 
@@ -181,7 +183,7 @@ def test_reconstruction_improves(method):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (64, 3, 1, 1), dtype=torch.uint8, generator=generator).repeat(1, 1, 16, 16)
     config = small(method, epochs=60, lr=3e-3)
-    model = train.fit(config, images)
+    model = trainer.fit(config, images)
     x = to_size(images, 16)
     with torch.no_grad():
         error = F.mse_loss(model.reconstruct(x), x)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.cluster import KMeans
 
-from cdlearn import train
+from cdlearn import trainer
 from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.methods import autoencoder, build, cc, centres
@@ -185,14 +185,14 @@ def test_centres_begin_where_k_means_finds_them_on_the_untrained_backbone():
     config, images = small("centres", batch_size=48), some_images() // 4
     images[::3] += 60
     images[1::3, 0] += 120  # three kinds, so that there is one best place for three centres
-    trainer = train.Trainer(config, images)
-    before = {name: value.clone() for name, value in trainer.model.backbone.state_dict().items()}
-    trainer.model.prepare(trainer.images)
-    assert all(torch.equal(value, before[name]) for name, value in trainer.model.backbone.state_dict().items())
+    made = trainer.Trainer(config, images)
+    before = {name: value.clone() for name, value in made.model.backbone.state_dict().items()}
+    made.model.prepare(made.images)
+    assert all(torch.equal(value, before[name]) for name, value in made.model.backbone.state_dict().items())
     with torch.no_grad():  # one batch of all images, so that their order does not matter
-        h = train.fresh_model(config).backbone.train()(to_size(images, 16))
+        h = trainer.fresh_model(config).backbone.train()(to_size(images, 16))
     theirs = KMeans(3, n_init=10, random_state=0).fit(h.numpy())
-    apart = torch.cdist(trainer.model.centres.detach(), torch.from_numpy(theirs.cluster_centers_))
+    apart = torch.cdist(made.model.centres.detach(), torch.from_numpy(theirs.cluster_centers_))
     assert apart.min(1).values.max() < 1e-3 * h.norm(dim=1).mean() and apart.argmin(1).unique().numel() == 3
 
 

@@ -6,22 +6,23 @@ import pytest
 import torch
 from test_train import options, same_weights, tiny
 
-from cdlearn import cli, report, train
+from cdlearn import train, trainer
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import embed, knn_accuracy
+from cdlearn.results import closing
 
 
 def test_knn_is_looked_at_about_ten_times_and_changes_nothing(tmp_path):
     images = load("shapes", 16, 48, 42)
     config = tiny(epochs=21)
-    plain = train.fit(config, images)
-    watched = train.fit(config, images, after_epoch=report.knn_monitor(images, config))
+    plain = trainer.fit(config, images)
+    watched = trainer.fit(config, images, after_epoch=closing.knn_monitor(images, config))
     assert same_weights(plain, watched)
     looked = [row["epoch"] for row in watched.history if math.isfinite(row["knn output"])]
     assert looked == [*range(2, 21, 2), 21] and 0 <= watched.history[-1]["knn backbone"] <= 1
     features = embed(watched, images.images, config.size, amp=config.amp)["output"]
     assert watched.history[-1]["knn output"] == knn_accuracy(features, images.labels)
-    assert report.knn_monitor(ImageSet(images.images), config) is None
+    assert closing.knn_monitor(ImageSet(images.images), config) is None
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,8 @@ def test_a_full_memory_is_one_line(monkeypatch, capsys, tmp_path, error):
     def full(*arguments, **named):
         raise error
 
-    monkeypatch.setattr(cli, "fit", full)
-    assert cli.train(options(out=tmp_path / "run")) == 2
+    monkeypatch.setattr(train, "fit", full)
+    assert train.main(options(out=tmp_path / "run")) == 2
     assert "error: the memory is full; try a smaller --batch-size" in capsys.readouterr().err
 
 
@@ -40,6 +41,6 @@ def test_other_faults_of_the_program_are_not_hidden(monkeypatch, tmp_path):
     def broken(*arguments, **named):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "fit", broken)
+    monkeypatch.setattr(train, "fit", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        cli.train(options(out=tmp_path / "run"))
+        train.main(options(out=tmp_path / "run"))

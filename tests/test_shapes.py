@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
+from cdlearn.data.shapes import CLASSES, VALUES, make_shapes
 from cdlearn.evaluate import cluster_scores, raw_pixels
-from cdlearn.shapes import CLASSES, VALUES, make_shapes
 
 
 def test_the_same_seed_gives_the_same_images_on_every_machine():

@@ -13,9 +13,12 @@ import time
 import pytest
 import torch
 
-from cdlearn import checkpoint, cli, train
+from cdlearn import checkpoint, train, trainer
 from cdlearn.config import Config
-from cdlearn.errors import UserError
+from cdlearn.data import load
+from cdlearn.evaluate import __main__ as evaluate_command
+from cdlearn.results.run_folder import default_out, new_run
+from cdlearn.runtime.errors import UserError
 
 TINY = {"preset": "smoke", "limit": 48, "size": 16, "batch_size": 16, "epochs": 3, "kmeans_seeds": 1}
 
@@ -41,7 +44,7 @@ def same_weights(a, b):
 
 
 def test_a_run_leaves_all_its_files(tmp_path, capsys):
-    assert cli.train(options(out=tmp_path / "run")) == 0
+    assert train.main(options(out=tmp_path / "run")) == 0
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         "config.json",
@@ -66,7 +69,7 @@ def test_a_run_leaves_all_its_files(tmp_path, capsys):
 
 
 def test_the_model_of_a_run_loads_and_is_the_trained_one(tmp_path):
-    model = train.fit(tiny(), tiny_images(), tmp_path)
+    model = trainer.fit(tiny(), tiny_images(), tmp_path)
     loaded, config = checkpoint.load_model(tmp_path)
     assert same_weights(model, loaded) and config == tiny() and not loaded.training
 
@@ -75,20 +78,20 @@ def test_training_learns():
     """On two kinds of image that cannot be confused, the loss falls well below its start."""
     images = tiny_images(64)
     images[:32, 0], images[32:, 2] = 255, 255
-    history = train.fit(tiny(epochs=15, lr=3e-3, hue=0.0, gray=0.0), images).history
+    history = trainer.fit(tiny(epochs=15, lr=3e-3, hue=0.0, gray=0.0), images).history
     assert history[-1]["loss"] < history[0]["loss"] - 0.2
 
 
 def test_same_seed_same_weights_other_seed_others():
-    one, same, other = (train.fit(tiny(seed=s), tiny_images()) for s in (0, 0, 1))
+    one, same, other = (trainer.fit(tiny(seed=s), tiny_images()) for s in (0, 0, 1))
     assert same_weights(one, same) and not same_weights(one, other)
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 8])
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch, stop_at):
-    whole = train.fit(tiny(), tiny_images(), tmp_path)
+    whole = trainer.fit(tiny(), tiny_images(), tmp_path)
     history = [{k: v for k, v in row.items() if k not in ("seconds", "views/s")} for row in whole.history]
-    step = train.Trainer.train_step
+    step = trainer.Trainer.train_step
 
     def stopping(self):
         result = step(self)
@@ -99,10 +102,10 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkey
     cut = tmp_path / "cut"
     cut.mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(train.Trainer, "train_step", stopping)
-        with pytest.raises(train.Interrupted):
-            train.fit(tiny(), tiny_images(), cut)
-    resumed = train.fit(tiny(), tiny_images(), cut, resume=True)
+        patch.setattr(trainer.Trainer, "train_step", stopping)
+        with pytest.raises(trainer.Interrupted):
+            trainer.fit(tiny(), tiny_images(), cut)
+    resumed = trainer.fit(tiny(), tiny_images(), cut, resume=True)
     assert same_weights(whole, resumed)
     assert history == [{k: v for k, v in row.items() if k not in ("seconds", "views/s")} for row in resumed.history]
 
@@ -119,8 +122,8 @@ def start(*arguments, cwd):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_stopped_from_outside_and_resumed(tmp_path, monkeypatch, number, code):
-    images = cli.load("shapes", 16, 48, 42).images
-    whole = train.fit(tiny(epochs=60), images)
+    images = load("shapes", 16, 48, 42).images
+    whole = trainer.fit(tiny(epochs=60), images)
     run = tmp_path / "run"
     process = start(*options(epochs=60, out=run), cwd=tmp_path)
     while not (run / "checkpoint.pt").exists():
@@ -133,20 +136,20 @@ def test_stopped_from_outside_and_resumed(tmp_path, monkeypatch, number, code):
     assert checkpoint.read(run / "checkpoint.pt")["step"] < 180
     if number != signal.SIGKILL:
         assert f"--resume {run}" in errors
-    assert same_weights(whole, train.fit(tiny(epochs=60), images, run, resume=True))
+    assert same_weights(whole, trainer.fit(tiny(epochs=60), images, run, resume=True))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_AFTER_EPOCH", 0.0)
-    step = train.Trainer.train_step
+    monkeypatch.setattr(trainer, "SAVE_AFTER_EPOCH", 0.0)
+    step = trainer.Trainer.train_step
 
     def poisoned(self):
         if self.step == 4:
             next(self.model.parameters()).data.fill_(float("nan"))
         return step(self)
 
-    monkeypatch.setattr(train.Trainer, "train_step", poisoned)
-    assert cli.train(options(out=tmp_path / "run")) == 2
+    monkeypatch.setattr(trainer.Trainer, "train_step", poisoned)
+    assert train.main(options(out=tmp_path / "run")) == 2
     assert "stopped being finite by step 6" in one_line(capsys)
     state = checkpoint.read(tmp_path / "run" / "checkpoint.pt")
     assert state["step"] == 3 and all(torch.isfinite(v).all() for v in state["model"].values())
@@ -154,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
     """The last step's loss was fine, its result is not."""
-    step = train.Trainer.train_step
+    step = trainer.Trainer.train_step
 
     def overshooting(self):
         result = step(self)
@@ -162,9 +165,9 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
             next(self.model.parameters()).data.fill_(float("inf"))
         return result
 
-    monkeypatch.setattr(train.Trainer, "train_step", overshooting)
+    monkeypatch.setattr(trainer.Trainer, "train_step", overshooting)
     with pytest.raises(UserError, match="weights stopped being finite by step 9"):
-        train.fit(tiny(), tiny_images(), tmp_path)
+        trainer.fit(tiny(), tiny_images(), tmp_path)
     assert all(torch.isfinite(v).all() for v in checkpoint.read(tmp_path / "checkpoint.pt")["model"].values())
 
 
@@ -200,55 +203,55 @@ def one_line(capsys):
 )
 def test_bad_input_is_one_line(arguments, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.train(["--preset", "smoke", *arguments]) == 2
+    assert train.main(["--preset", "smoke", *arguments]) == 2
     assert says in one_line(capsys)
 
 
 def test_a_finished_run_is_not_overwritten(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.new_run(cli.default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42"
+    assert new_run(default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42"
     (tmp_path / "runs/shapes-cd-smoke-s42/config.json").write_text("{}")
-    assert cli.new_run(cli.default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42-2"
-    assert cli.train(options(out="runs/shapes-cd-smoke-s42")) == 2
+    assert new_run(default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42-2"
+    assert train.main(options(out="runs/shapes-cd-smoke-s42")) == 2
     assert "holds a run already" in one_line(capsys)
 
 
 def test_a_resume_with_other_settings_shows_the_difference(tmp_path, capsys):
     run = tmp_path / "run"
-    assert cli.train(options(out=run)) == 0
-    assert cli.train(["--resume", str(run), "--lr", "0.5"]) == 2
+    assert train.main(options(out=run)) == 0
+    assert train.main(["--resume", str(run), "--lr", "0.5"]) == 2
     assert "lr is 0.001 there, 0.5 here" in one_line(capsys)
 
 
 def test_a_resume_on_other_images_or_settings_is_refused(tmp_path):
-    train.fit(tiny(), tiny_images(), tmp_path)
+    trainer.fit(tiny(), tiny_images(), tmp_path)
     with pytest.raises(UserError, match="images are not those"):
-        train.fit(tiny(), 255 - tiny_images(), tmp_path, resume=True)
+        trainer.fit(tiny(), 255 - tiny_images(), tmp_path, resume=True)
     with pytest.raises(UserError, match=r"made with lr 0.001, not 0.5"):
-        train.fit(tiny(lr=0.5), tiny_images(), tmp_path, resume=True)
+        trainer.fit(tiny(lr=0.5), tiny_images(), tmp_path, resume=True)
     state = checkpoint.read(tmp_path / "checkpoint.pt")
     state["model"].popitem()
     checkpoint.save(tmp_path / "checkpoint.pt", state)
     with pytest.raises(UserError, match="does not fit this run"):
-        train.fit(tiny(), tiny_images(), tmp_path, resume=True)
+        trainer.fit(tiny(), tiny_images(), tmp_path, resume=True)
 
 
 def test_evaluate_scores_a_run_again_and_on_other_images(tmp_path, pictures, capsys):
     run = tmp_path / "run"
-    assert cli.train(options(out=run)) == 0
+    assert train.main(options(out=run)) == 0
     first = (run / "scores.json").read_text()
     (run / "scores.json").unlink()
     capsys.readouterr()
-    assert cli.evaluate([str(run)]) == 0
+    assert evaluate_command.main([str(run)]) == 0
     assert (run / "scores.json").read_text() == first
-    assert cli.evaluate([str(run), "--data", str(pictures)]) == 0
+    assert evaluate_command.main([str(run), "--data", str(pictures)]) == 0
     assert "12 images of" in capsys.readouterr().out and (run / "scores-pictures.json").exists()
-    assert cli.evaluate(["nowhere"]) == 2
+    assert evaluate_command.main(["nowhere"]) == 2
     assert "no checkpoint at nowhere" in one_line(capsys)
 
 
 def test_a_handful_of_images_is_enough(tmp_path):
-    assert cli.train(options(limit=6, batch_size=4, out=tmp_path / "run")) == 0
+    assert train.main(options(limit=6, batch_size=4, out=tmp_path / "run")) == 0
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
@@ -286,7 +289,7 @@ def test_foreign_dangerous_and_damaged_checkpoints_are_refused(tmp_path, monkeyp
     with pytest.raises(UserError, match="refused"):
         checkpoint.load_model(tmp_path)
     assert not (tmp_path / "trapped").exists()
-    train.fit(tiny(), tiny_images(), tmp_path)
+    trainer.fit(tiny(), tiny_images(), tmp_path)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(UserError, match="refused: damaged"):
         checkpoint.load_model(tmp_path)
@@ -298,8 +301,8 @@ def test_foreign_dangerous_and_damaged_checkpoints_are_refused(tmp_path, monkeyp
 def test_the_large_presets_can_take_a_step_anywhere(preset):
     small = {"size": 32, "stem": "small"} if preset == "gpu" else {"size": 64}
     config = Config.preset(preset, batch_size=4, heads=4, dim=4, compile=False, epochs=1, **small)
-    trainer = train.Trainer(config, torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
-    assert torch.isfinite(trainer.train_step())
+    made = trainer.Trainer(config, torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
+    assert torch.isfinite(made.train_step())
 
 
 def test_published_settings():
@@ -310,14 +313,14 @@ def test_published_settings():
     assert (config.brightness, config.hue, config.blur, config.crop) == (0.8, 0.2, 0.0, (0.08, 1.0))
     assert Config.preset("paper", data="imagenet10").blur == 0.5
     assert Config.preset("paper", data="cifar10").brightness == 0.4
-    model = train.build(config)
+    model = trainer.build(config)
     assert [type(m).__name__ for m in model.heads] == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
     assert model.projector[0].bias is None and model.heads[0].in_features == 128
 
 
 def test_learning_rate_rises_then_falls_to_zero():
     config = tiny(warmup=10, lr=1.0)
-    rates = [train.learning_rate(config, step, 1000) for step in range(1000)]
+    rates = [trainer.learning_rate(config, step, 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(0.1) and max(rates) > 0.99 and rates[-1] < 1e-4
     flat = tiny(warmup=0, cosine=False, lr=1.0)
-    assert {train.learning_rate(flat, step, 1000) for step in range(1000)} == {1.0}
+    assert {trainer.learning_rate(flat, step, 1000) for step in range(1000)} == {1.0}

@@ -3,40 +3,42 @@
 ``training_loss(x1, x2, x) -> terms``: two views and the plain images, float (N, 3, S, S) in [0, 1] -> a dictionary of
 scalars, ``loss`` first, which is minimised; ``needs_plain`` says whether x is used (else it may be anything). What it
 draws at random it takes from torch's own state, which the Trainer sets in every step. Where several processes train
-(cdlearn.distributed), each is given its slice of the batch and returns the loss of all of it: what is contrasted goes
-through ``gathered`` first, means over images through ``averaged``, random draws for images through ``random_like``.
-``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
+(runtime/distributed.py), each is given its slice of the batch and returns the loss of all of it: what is contrasted
+goes through ``gathered`` first, means over images through ``averaged``, random draws for images through
+``random_like``. ``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
 
 Optional: ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how
 much each image belongs to each cluster, and the largest is scored beside K-means. ``prepare(images)``, with uint8
 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after it).
 """
 
-from pkgutil import resolve_name
-
 from torch import nn
 
 from cdlearn.backbones import backbone
-from cdlearn.config import Config
-from cdlearn.errors import UserError
+from cdlearn.methods import autoencoder
+from cdlearn.methods.cc import CC
+from cdlearn.methods.cd import CD
+from cdlearn.methods.centres import Centres
+from cdlearn.methods.simclr import SimCLR
+from cdlearn.runtime.errors import UserError
 
-METHODS = {  # name -> what makes it from a backbone and a Config; imported when it is asked for
-    "cd": "cdlearn.methods.cd:CD",
-    "simclr": "cdlearn.methods.simclr:SimCLR",
-    "cc": "cdlearn.methods.cc:CC",
-    "centres": "cdlearn.methods.centres:Centres",
-    "ae": "cdlearn.methods.autoencoder:ae",
-    "dae": "cdlearn.methods.autoencoder:dae",
-    "vae": "cdlearn.methods.autoencoder:vae",
+METHODS = {  # name -> what makes it from a backbone and a Config
+    "cd": CD,
+    "simclr": SimCLR,
+    "cc": CC,
+    "centres": Centres,
+    "ae": autoencoder.ae,
+    "dae": autoencoder.dae,
+    "vae": autoencoder.vae,
 }
 
 
 def needs_clusters(method: str) -> bool:
     """Whether the method of this name must be told the number of clusters."""
-    return getattr(resolve_name(METHODS[method]), "needs_clusters", False)
+    return getattr(METHODS[method], "needs_clusters", False)
 
 
-def build(config: Config) -> nn.Module:
+def build(config) -> nn.Module:
     """The method that ``config`` names, on its backbone, with fresh weights from torch's random state.
 
     Raises:
@@ -47,4 +49,4 @@ def build(config: Config) -> nn.Module:
             f"{config.method} must be told the number of clusters: pass --clusters K (in Python, clusters=K, or "
             "config.for_images(images) for as many as they have classes)"
         )
-    return resolve_name(METHODS[config.method])(backbone(config.backbone, config.stem, config.width), config)
+    return METHODS[config.method](backbone(config.backbone, config.stem, config.width), config)

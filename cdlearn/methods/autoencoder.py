@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn import distributed
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.views import with_backbone
+from cdlearn.runtime import distributed
 
 MASKED = 0.25  # share of the values that the DAE hides, within the range that Vincent et al. (2010) tried
 SPREAD = 0.1  # standard deviation of a pixel around the VAE's answer, of a range of 1: how exact it has to be
@@ -96,9 +97,7 @@ class Autoencoder(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output``: the code (N, dim), for the VAE its mean."""
-        h = self.backbone(x).float()
-        with torch.autocast(h.device.type, enabled=False):
-            return {"backbone": h, "output": self.encode(h)[0]}
+        return with_backbone(self.backbone(x), lambda h: self.encode(h)[0])
 
 
 def ae(backbone: nn.Module, config) -> Autoencoder:

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn import distributed, losses
+from cdlearn import losses
+from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.runtime import distributed
 
 
 def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
@@ -63,16 +65,13 @@ class CC(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 3, S, S) -> z (M, dim), cluster logits (M, clusters)."""
-        h = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        h = self.backbone(x)
         return self.projector(h), self.clusters(h)
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
         config = self.config
-        if config.per_view_batch_norm:
-            (z1, logits1), (z2, logits2) = self(x1), self(x2)
-        else:
-            (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        (z1, logits1), (z2, logits2) = forward_views(self, (x1, x2), config.per_view_batch_norm)
         z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
         with torch.autocast(x1.device.type, enabled=False):
             log_p1, log_p2 = (F.log_softmax(losses.at_least_float32(logits), dim=1) for logits in (logits1, logits2))
@@ -83,6 +82,4 @@ class CC(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` p (N, clusters), rows that add up to 1."""
-        h = self.backbone(x).float()
-        with torch.autocast(h.device.type, enabled=False):
-            return {"backbone": h, "output": self.clusters(h).softmax(dim=1)}
+        return with_backbone(self.backbone(x), lambda h: self.clusters(h).softmax(dim=1))

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from cdlearn import distributed, losses
+from cdlearn import losses
+from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.runtime import distributed
 
 
 def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
@@ -49,16 +51,13 @@ class CD(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 3, S, S) -> z (M, dim), logits (M, heads)."""
-        z = self.projector(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        z = self.projector(self.backbone(x))
         return z, self.heads(z)
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
         config = self.config
-        if config.per_view_batch_norm:  # as published: BatchNorm sees one view at a time
-            (z1, logits1), (z2, logits2) = self(x1), self(x2)
-        else:  # one pass over both is faster, and BatchNorm cannot tell the views apart
-            (z1, z2), (logits1, logits2) = (t.chunk(2) for t in self(torch.cat([x1, x2])))
+        (z1, logits1), (z2, logits2) = forward_views(self, (x1, x2), config.per_view_batch_norm)
         z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
         return losses.cd_loss(
             z1, z2, logits1, logits2, config.alpha, config.instance_temperature, config.feature_temperature
@@ -66,6 +65,4 @@ class CD(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""
-        h = self.backbone(x).float()
-        with torch.autocast(h.device.type, enabled=False):  # in bf16 answers near 1 would come in steps of 1/256
-            return {"backbone": h, "output": torch.sigmoid(self.heads(self.projector(h)))}
+        return with_backbone(self.backbone(x), lambda h: torch.sigmoid(self.heads(self.projector(h))))

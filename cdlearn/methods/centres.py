@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from cdlearn import distributed, losses
+from cdlearn import losses
 from cdlearn.augment import to_size
 from cdlearn.methods.cc import mlp
+from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.runtime import distributed
 
 
 def log_assignment(h: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
@@ -85,11 +87,7 @@ class Centres(nn.Module):
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Two views and the plain images, each (N, 3, S, S) -> ``loss`` and its three terms."""
-        views = [x, x1, x2]
-        if self.config.per_view_batch_norm:
-            parts = [self.backbone(v.contiguous(memory_format=torch.channels_last)) for v in views]
-        else:
-            parts = self.backbone(torch.cat(views).contiguous(memory_format=torch.channels_last)).chunk(3)
+        parts = forward_views(self.backbone, (x, x1, x2), self.config.per_view_batch_norm)
         h, h1, h2 = (losses.at_least_float32(part) for part in parts)
         z1, z2 = distributed.gathered(self.projector(h1), self.projector(h2))
         contrastive = losses.instance_loss(z1, z2, self.config.instance_temperature)
@@ -107,6 +105,4 @@ class Centres(nn.Module):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` q (N, clusters), rows that add up to 1."""
-        h = self.backbone(x).float()
-        with torch.autocast(h.device.type, enabled=False):
-            return {"backbone": h, "output": log_assignment(h, self.centres).exp()}
+        return with_backbone(self.backbone(x), lambda h: log_assignment(h, self.centres).exp())

@@ -1,10 +1,11 @@
 """SimCLR (Chen et al., 2020): the instance level alone. It is CD with the feature heads taken off (Table 6)."""
 
-import torch
 from torch import Tensor, nn
 
-from cdlearn import distributed, losses
+from cdlearn import losses
 from cdlearn.methods.cd import projector
+from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.runtime import distributed
 
 
 class SimCLR(nn.Module):
@@ -20,20 +21,15 @@ class SimCLR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> z (M, dim)."""
-        return self.projector(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        return self.projector(self.backbone(x))
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
-        if self.config.per_view_batch_norm:
-            z1, z2 = self(x1), self(x2)
-        else:
-            z1, z2 = self(torch.cat([x1, x2])).chunk(2)
+        z1, z2 = forward_views(self, (x1, x2), self.config.per_view_batch_norm)
         z1, z2 = distributed.gathered(z1, z2)
         loss = losses.instance_loss(z1, z2, self.config.instance_temperature)
         return {"loss": loss, "instance": loss}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` z (N, dim), as in Tables 6 and 9."""
-        h = self.backbone(x).float()
-        with torch.autocast(h.device.type, enabled=False):
-            return {"backbone": h, "output": self.projector(h)}
+        return with_backbone(self.backbone(x), self.projector)

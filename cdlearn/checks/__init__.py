@@ -1,8 +1,0 @@
-"""Graders for the notebooks' exercises: each takes your function, tries it on small cases, and says what is wrong.
-
-One module a notebook; import ``check_...`` from it. A checker returns a :class:`~cdlearn.checks.grade.Verdict`.
-"""
-
-from cdlearn.checks.grade import Verdict
-
-__all__ = ["Verdict"]

@@ -1,0 +1,134 @@
+"""What every notebook needs: the rung to run at, models trained once, and the table of controls that grows."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import PIL.Image
+import torch
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+from torch import nn
+
+from cdlearn import checkpoint
+from cdlearn.config import PRESETS, Config
+from cdlearn.data import ImageSet, load
+from cdlearn.evaluate import cluster_scores, knn_accuracy
+from cdlearn.runtime.errors import UserError, did_you_mean
+from cdlearn.trainer import fit
+
+HOME = Path(__file__).resolve().parents[2]  # the repository
+SCORES = ("nmi", "ari", "acc")
+LARGE = 100_000  # bytes of a picture above which 256 colours have to do: notebooks are read over slow lines, too
+
+
+def rung() -> str:
+    """The preset that notebooks run at: ``CDLEARN_PRESET``, else gpu where there is one, else laptop."""
+    asked = os.environ.get("CDLEARN_PRESET", "gpu" if torch.cuda.is_available() else "laptop")
+    if asked not in PRESETS:
+        raise UserError(f"CDLEARN_PRESET is {asked!r}{did_you_mean(asked, PRESETS)}; there are {', '.join(PRESETS)}")
+    return asked
+
+
+def pick(smoke: Any, laptop: Any, gpu: Any = None) -> Any:
+    """The value for the rung at hand; gpu and paper take laptop's where they have none of their own."""
+    if rung() == "smoke":
+        return smoke
+    return laptop if rung() == "laptop" or gpu is None else gpu
+
+
+def figures() -> Path:
+    """Where figures and tables go: figures/course, or a folder to be thrown away on the smoke rung."""
+    folder = Path(tempfile.gettempdir(), "cdlearn-smoke") if rung() == "smoke" else HOME / "figures" / "course"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def show(figure: Figure, name: str = "", data: pd.DataFrame | list[dict] | None = None, alt: str = "") -> None:
+    """Display a figure; with a ``name`` keep it as NAME.png in :func:`figures`, and its ``data`` as NAME.csv beside."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    if buffer.tell() > LARGE:
+        drawn, buffer = PIL.Image.open(buffer), io.BytesIO()
+        drawn.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+    if name:
+        checkpoint.write(figures() / f"{name}.png", lambda file: file.write(buffer.getvalue()))
+        if data is not None:
+            table = pd.DataFrame(data).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            checkpoint.write_text(figures() / f"{name}.csv", table)
+    display(Image(buffer.getvalue(), alt=alt or name))
+
+
+def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, ImageSet]:
+    """A model at the rung's preset, changed by ``settings``, with its Config and images; trained once, then loaded.
+
+    The model's ``history`` holds a row an epoch. Runs are kept in runs/course; one whose settings differ in anything is
+    not taken for it. Remove the folder to train anew.
+    """
+    config = Config.preset(rung(), **settings)
+    images = load(config.data, config.size, config.limit, config.seed)
+    config = config.for_images(images)
+    out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
+    if (out / "done").exists():
+        model, _ = checkpoint.load_model(out)
+        model.history = checkpoint.read(out / "checkpoint.pt")["history"]
+        return model, config, images
+    out.mkdir(parents=True, exist_ok=True)
+    model = fit(config, images, out, progress=progress)
+    (out / "config.json").write_text(json.dumps({"config": config.as_dict()}, indent=1) + "\n")
+    (out / "done").touch()
+    return model, config, images
+
+
+def measured(features: torch.Tensor, images: ImageSet, seeds: int = 3) -> dict[str, float]:
+    """NMI, ARI, ACC of K-means with their std over ``seeds`` K-means seeds, and kNN accuracy, against the labels."""
+    return cluster_scores(features, images.labels, seeds=seeds) | {"knn": knn_accuracy(features, images.labels)}
+
+
+def controls(notebook: str = "", rows: dict[str, dict[str, float]] | None = None) -> pd.DataFrame:
+    """The table of controls, one row a representation of the same images; ``rows`` adds to it or replaces.
+
+    notebook: the number of the notebook that measured the rows, such as "02". The table is kept as controls.csv in
+    :func:`figures`, so that it grows from notebook to notebook.
+    """
+    path = figures() / "controls.csv"
+    kept: dict[str, dict] = {}
+    if path.exists():
+        with path.open(newline="") as file:
+            kept = {row["representation"]: row for row in csv.DictReader(file)}
+    for name, scores in (rows or {}).items():
+        cells = {"representation": name, "notebook": notebook}
+        if name in kept and kept[name]["notebook"] < notebook:
+            cells["notebook"] = kept[name]["notebook"]  # measured before: it stays where it was added
+        for key in (*SCORES, *(f"{key}_std" for key in SCORES), "knn"):
+            cells[key] = f"{scores[key]:.4f}"
+        kept[name] = cells
+    ordered = sorted(kept.values(), key=lambda row: row["notebook"])
+    if rows:
+        checkpoint.write_text(path, pd.DataFrame(ordered).to_csv(index=False, lineterminator="\n"))
+    return pd.DataFrame(
+        [
+            {"representation": row["representation"]}
+            | {key.upper(): f"{round(float(row[key]), 3) + 0.0:.3f} ± {float(row[key + '_std']):.3f}" for key in SCORES}
+            | {"kNN": f"{float(row['knn']):.3f}", "measured in": row["notebook"]}
+            for row in ordered
+            if not notebook or row["notebook"] <= notebook  # what an earlier run of a later notebook left is its own
+        ]
+    )
+
+
+def seconds_of(work: Callable[[], Any], repeats: int = 3) -> float:
+    """The least time that ``work`` takes of ``repeats``, in seconds: what else the machine does only adds to it."""
+    best = float("inf")
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - began)
+    return best

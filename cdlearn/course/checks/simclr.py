@@ -1,0 +1,204 @@
+"""Checks of notebook 02: whose column is right, the loss of all rows, and the value to expect of it."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, number, tensor
+from cdlearn.losses import nt_xent
+
+
+@checker
+def check_partner(given):
+    """Checks ``given(n) -> int64 (2n,)``: for each of the 2n stacked rows, the number of its other view's row."""
+    for n in (3, 2, 5):
+        rows = torch.arange(2 * n)
+        got = call(given, n)
+        if isinstance(got, Tensor) and got.shape == (n,):
+            raise Wrong(f"for {n} images you give {n} targets; both views ask, so there are 2N = {2 * n} rows")
+        got = tensor(got, (2 * n,), "the list of targets")
+        if got.dtype != torch.int64:
+            raise Wrong(f"targets are column numbers: whole numbers of type int64 (torch.long), not {got.dtype}")
+        if got.min() < 0:
+            raise Wrong(f"there is a target {int(got.min())}: cross_entropy does not count from the end; use modulo 2N")
+        if got.max() >= 2 * n:
+            raise Wrong(
+                f"for {n} images there is a target {int(got.max())}, but columns end at {2 * n - 1}: "
+                "i + N is right for the first view only, the second view's rows go back by N"
+            )
+        diagnose(
+            got,
+            rows.roll(n),
+            {
+                "every row points at itself, but its own column is the one that is masked": rows,
+                "all targets are 0. That is right only where someone moved the positive into column 0 first; "
+                "here the columns stay where they are": torch.zeros(2 * n, dtype=torch.long),
+                "rows of the first view point at themselves: i modulo N names the image, not its other view's row":
+                    rows % n,
+                "this pairs row 0 with row 1, 2 with 3: right where the two views of an image are neighbours, but "
+                "here all first views come before all second views": rows ^ 1,
+                "this counts backwards (row 0 with the last row); the second view keeps the images' order":
+                    rows.flip(0),
+                "all rows point into the second view: the second view's rows must point back into the first":
+                    n + rows % n,
+            },
+            otherwise=f"for {n} images you give {got.tolist()}; row 0 is image 0's first view, row {n} its second: "
+            "each must name the other",
+        )  # fmt: skip
+    return "The partner's partner is the row itself: rolling by N twice goes once round the circle of 2N rows."
+
+
+def slow_nt_xent(a: Tensor, b: Tensor, temperature: float, slip: str = "") -> float:
+    """Eq. 1-4 in loops, with one mistake on request: the reference, and the wrong values to know again."""
+    rows = torch.cat([a, b]).double()
+    if slip != "raw":
+        rows = rows / rows.norm(dim=1, keepdim=True)
+    n, terms = len(a), []
+    for i in range(2 * n):
+        logits = [float(rows[i] @ rows[k]) / temperature for k in range(2 * n)]
+        if slip == "multiplied":
+            logits = [s * temperature**2 for s in logits]
+        partner = (i + n) % (2 * n)
+        left_out = {
+            "": {i},
+            "self": set(),
+            "no positive": {i, partner},
+            "across": set(range(n) if i < n else range(n, 2 * n)),
+        }
+        left_out["across, once"] = left_out["across"]
+        kept = [k for k in range(2 * n) if k not in left_out.get(slip, {i})]
+        below = sum(math.exp(logits[k]) for k in kept) + (1.0 if slip == "zero" else 0.0)
+        terms.append(math.log(below) - logits[partner])
+    if slip in ("one view", "across, once"):
+        terms = terms[:n]
+    if slip == "sum":
+        return sum(terms)
+    return (-1 if slip == "sign" else 1) * sum(terms) / len(terms)
+
+
+SLIPS = {
+    "self": "your denominator includes k = i: each row's similarity with itself, which is 1 and the largest of all, "
+    "so the loss is {more:.3f} too high. Mask the diagonal with -inf before the softmax",
+    "zero": "your diagonal counts as exp(0) = 1, so the loss is {more:.3f} too high: a masked logit must be -inf, "
+    "whose exp is 0; setting it to 0, or multiplying by 0 before exp, does not take it out",
+    "one view": "this is the mean over the first view's N rows; Eq. 4 asks both views, 2N rows. Stack them, or add "
+    "the other direction and halve",
+    "across": "each row is compared with the other view only. Eq. 3's sum runs over all k other than i, so the N-1 "
+    "other images of the same view are negatives as well",
+    "sum": "this is the sum over the 2N rows; Eq. 4 is their mean, or the loss would grow with the batch",
+    "across, once": "only the first view asks, and it is compared with the other view only. Eq. 4 has 2N rows, and "
+    "Eq. 3's sum runs over all k other than i, in both views",
+    "raw": "these are plain dot products: Eq. 2 is the cosine, so divide each row by its length first (F.normalize). "
+    "As it is, long vectors speak louder",
+    "multiplied": "the cosine is multiplied by the temperature; Eq. 3 divides, so that a small temperature sharpens",
+    "no positive": "the positive is missing from your denominator: Eq. 3 leaves out k = i only, so that the loss is "
+    "-log of a share and never below 0",
+    "sign": "the sign is turned: the loss is minus the log of the positive's share, so it is positive",
+}
+
+
+@checker
+def check_nt_xent(given):
+    """Checks ``given(a, b, temperature) -> scalar`` against Eq. 1-4; a, b: (N, d)."""
+    draws = torch.Generator().manual_seed(2)
+    for n, d, temperature in ((3, 2, 0.5), (4, 6, 0.2), (7, 3, 1.5)):
+        a = torch.randn(n, d, generator=draws) * torch.rand(n, 1, generator=draws).add(0.5)
+        b = a + 0.5 * torch.randn(n, d, generator=draws)
+        where = f" (tried with N = {n}, d = {d}, temperature {temperature})"
+        got, want = number(call(given, a, b, temperature), "the loss" + where), slow_nt_xent(a, b, temperature)
+        diagnose(
+            got,
+            want,
+            {
+                words.format(more=got - want) + where: slow_nt_xent(a, b, temperature, slip)
+                for slip, words in SLIPS.items()
+            },
+            otherwise=f"got {got:.4f}, should be {want:.4f}{where}. Look at one row: which columns enter the sum, and "
+            "which one is the positive?",
+        )
+    check_small_temperature(given)
+    check_gradient(given)
+    return (
+        "Both views ask, rows are unit vectors, and only k = i is left out. Cross entropy over the partner's column is "
+        "Eq. 3 to the letter, and survives temperatures at which exp alone overflows."
+    )
+
+
+def check_small_temperature(given) -> None:
+    """exp(1/0.01) does not fit a float32; cross_entropy and logsumexp take the largest logit out first."""
+    a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    got = torch.as_tensor(call(given, a, a.flip(1), 0.01)).float()
+    if not got.isfinite().all() or not close(got, nt_xent(a, a.flip(1), 0.01), 1e-3):
+        raise Wrong(
+            f"right at ordinary temperatures, but {float(got):.3g} at 0.01, where exp(1/0.01) is too large for a "
+            "float32. Let F.cross_entropy (or logsumexp) take the exponentials"
+        )
+
+
+def check_gradient(given) -> None:
+    """A loss must carry its gradient, through both views."""
+    draws = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(4, 3, generator=draws, requires_grad=True) for _ in range(2))
+    got = call(given, a, b, 0.5)
+    if not (isinstance(got, Tensor) and got.requires_grad):
+        raise Wrong(
+            "the value is right, but it carries no gradient (.item(), .detach() or math.log?): nothing could learn"
+        )
+    found = torch.autograd.grad(got, (a, b), allow_unused=True)
+    wanted = torch.autograd.grad(nt_xent(a, b, 0.5), (a, b))
+    if any(f is None or not close(f, w) for f, w in zip(found, wanted, strict=True)):
+        raise Wrong("the value is right, but its gradient is not: is part of it detached, or taken as a constant?")
+
+
+@checker
+def check_loss_of_kinds(given):
+    """Checks ``given(n, kinds, cosine, temperature) -> float``: NT-Xent where only the image's kind is known.
+
+    n images, n/kinds of each kind; rows of one kind are alike (cosine 1), rows of two kinds have the given cosine.
+    """
+    for n, kinds, cosine, temperature in (
+        (128, 4, 0.0, 0.5),
+        (12, 3, -0.5, 0.2),
+        (6, 2, 0.3, 1.0),
+        (128, 1, 1.0, 0.5),
+        (5, 5, 0.0, 0.5),
+    ):
+        alike, others = 2 * n // kinds - 1, 2 * n - 2 * n // kinds
+        got = number(call(given, n, kinds, cosine, temperature))
+        where = f" (tried with {n} images of {kinds} kinds, cosine {cosine}, temperature {temperature})"
+
+        def loss(same, different, top=1.0, cosine=cosine, temperature=temperature):
+            return (
+                math.log(same * math.exp(1 / temperature) + different * math.exp(cosine / temperature))
+                - top / temperature
+            )
+
+        slips = {
+            "only the partner is counted as alike; with 2n/kinds rows of a kind, 2n/kinds - 1 are alike to row i":
+                loss(1, 2 * n - 2),
+            "row i itself is counted: 2n/kinds rows are of its kind, but one of them is i, which Eq. 3 leaves out":
+                loss(alike + 1, others),
+            "the partner is missing from the denominator: it is one of the rows alike to row i": loss(alike - 1, others)
+                if alike > 1 else math.nan,
+            "these are n rows; both views stand in the matrix, so there are 2n": loss(n // kinds - 1, n - n // kinds)
+                if n > kinds else math.nan,
+            "the temperature is missing: cosines are divided by it before exp":
+                loss(alike, others, temperature=1.0),
+            "the temperature multiplies the cosines; it must divide them":
+                loss(alike, others, temperature=1 / temperature),
+            "the numerator is missing: the positive's logit, 1/temperature, is to be taken off the log of the sum":
+                loss(alike, others, top=0.0),
+        }  # fmt: skip
+        right = loss(alike, others)
+        diagnose(
+            got,
+            right,
+            {words + where: value for words, value in slips.items() if math.isfinite(value)},
+            otherwise=f"got {got:.4f}, should be {right:.4f}{where}. Of the 2n - 1 other rows, how many have cosine 1, "
+            "how many the given one?",
+        )
+    return (
+        "One formula holds both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. What "
+        "lies between tells how many kinds of image a network tells apart."
+    )

@@ -1,0 +1,95 @@
+"""Checks of notebook 00: where a loss begins, and a score that can be fooled."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, number
+
+
+@checker
+def check_loss_at_start(given):
+    """Checks ``given(pairs) -> nats`` against ln(2 pairs - 1)."""
+    for pairs in (5, 3, 128):
+        got = number(call(given, pairs), f"loss_at_start({pairs})")
+        views = 2 * pairs
+        right = math.log(views - 1)
+        both = (
+            f"For {pairs} pairs you count {{}} candidates: every image comes in two views, and both are in the batch."
+        )
+        slips = {
+            f"For {pairs} pairs you count {views} candidates: a view is compared with all views but itself, so one "
+            "falls away (the diagonal of the matrix is hatched).": math.log(views),
+            f"For {pairs} pairs you count {views - 2} candidates: these are the negatives. The partner is a choice "
+            "too, or there would be nothing right to guess.": math.log(views - 2),
+            both.format(pairs): math.log(pairs),
+            both.format(pairs - 1): math.log(pairs - 1),
+            "That is in bits: the course measures losses in nats, so take the natural logarithm.": math.log2(views - 1),
+            "That is a logarithm to base 10: take the natural one, math.log.": math.log10(views - 1),
+            "That is the probability of a blind guess; the loss is minus its logarithm.": 1 / (views - 1),
+            "That is the number of candidates; the loss is the logarithm of it.": views - 1,
+            "The sign is the wrong way round: ln p is negative, the loss is -ln p.": -right,
+        }
+        hint = "A blind guess gives every candidate the same probability p, and the loss is -ln p. Of one row of the "
+        hint += "2N x 2N matrix, how many cells count?"
+        diagnose(got, right, slips, f"For {pairs} pairs you give {got:.4f}. {hint}")
+    return (
+        f"For 128 images that is {math.log(255):.2f}: a loss that stays there has learned nothing. For 256 heads it is "
+        f"{math.log(511):.2f}. Both are dotted lines in the loss figure above."
+    )
+
+
+def reference_purity(labels: Tensor, clusters: Tensor) -> float:
+    """Slow and obvious: name every cluster, then count."""
+    right = 0
+    for cluster in clusters.unique().tolist():
+        inside = labels[clusters == cluster].tolist()
+        right += max(inside.count(label) for label in inside)
+    return right / len(labels)
+
+
+def slips_of_purity(labels: Tensor, clusters: Tensor) -> dict[str, float]:
+    """What plausible wrong functions give for these labels and clusters."""
+    groups = [labels[clusters == c] for c in clusters.unique()]
+    shares = [int(torch.bincount(group).max()) / len(group) for group in groups]
+    largest_heaps = [int(torch.bincount(clusters[labels == c]).max()) for c in labels.unique()]
+    return {
+        "You compare cluster numbers with label numbers as they are. K-means numbers its heaps at random: name each "
+        "heap after its most common label first.": float((labels == clusters).float().mean()),
+        "You take the mean of the heaps' purities, so a heap of one image counts as much as a large one. Add up the "
+        "images that are named correctly, then divide by the number of all images.": sum(shares) / len(shares),
+        "You look the other way round: the largest heap of each label. That rewards putting everything into one "
+        "heap. Take the most common label of each heap.": sum(largest_heaps) / len(labels),
+        "That is the share of the most common label of all; the clusters play no part in it. Ask it of each "
+        "cluster.": int(torch.bincount(labels).max()) / len(labels),
+        "You give a number of images; divide by how many there are.": reference_purity(labels, clusters) * len(labels),
+    }
+
+
+@checker
+def check_purity(given):
+    """Checks ``given(labels, clusters) -> 0..1`` against counting by hand."""
+    cases = [
+        ([0, 0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 0, 1, 1, 2, 2, 2, 2, 0, 1]),
+        ([0, 0, 0, 0, 0, 0, 1, 1, 2], [3, 3, 3, 3, 3, 1, 1, 2, 2]),
+        ([3, 3, 3, 5, 5, 5], [7, 7, 7, 1, 1, 1]),  # numbers without 0, and a perfect clustering
+        ([0, 1, 0, 1, 2, 2, 2, 2], [0] * 8),
+    ]
+    for labels, clusters in (map(torch.tensor, case) for case in cases):
+        got = number(call(given, labels, clusters), "purity(labels, clusters)")
+        want = reference_purity(labels, clusters)
+        diagnose(
+            got,
+            want,
+            slips_of_purity(labels, clusters),
+            f"For labels {labels.tolist()} and clusters {clusters.tolist()} you give {got:.4f}; it is {want:.4f}. Go "
+            "through the clusters one by one: which label is most common in it, and how many of its images have it?",
+        )
+    every = torch.arange(6)
+    if not close(number(call(given, torch.tensor([0, 0, 1, 1, 2, 2]), every)), 1.0):
+        raise Wrong("With one image in each cluster every cluster is pure, so the purity is 1; yours is not.")
+    return (
+        "And with one image in each cluster your function gives 1, for any labels at all: purity rewards many heaps. "
+        "The next cell shows it on the raw pixels."
+    )

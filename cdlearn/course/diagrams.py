@@ -1,0 +1,142 @@
+"""The notebooks' drawings: image grids, matrices of pairs, bars and lines. Each returns a matplotlib Figure."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from cdlearn.results.plots import COLOURS, MARKS, figure
+
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+
+def image_grid(images: Tensor, columns: int, rows: Sequence[str] = (), titles: Sequence[str] = (), side: float = 0.8):
+    """Images (N, 3, H, W), uint8 or float in [0, 1], row by row; ``rows`` and ``titles`` name rows and columns."""
+    count = -(-len(images) // columns)
+    left = 0.1 + 0.085 * max(map(len, rows), default=0)
+    made = Figure(figsize=(left + side * columns, side * count + (0.3 if titles else 0.1)), dpi=100)
+    height = made.get_figheight()
+    grid = dict(left=left / made.get_figwidth(), right=0.995, bottom=0.02, wspace=0.06, hspace=0.06)
+    axes = made.subplots(
+        count, columns, squeeze=False, gridspec_kw=grid | dict(top=1 - (0.26 if titles else 0.03) / height)
+    )
+    for number, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if number < len(images):
+            axis.imshow(images[number].permute(1, 2, 0).numpy(), interpolation="nearest")
+    for axis, text in zip(axes[:, 0], rows, strict=False):
+        axis.text(-0.12, 0.5, text, transform=axis.transAxes, ha="right", va="center", fontsize=9)
+    for axis, text in zip(axes[0], titles, strict=False):
+        axis.set_title(text, fontsize=9)
+    return made
+
+
+def pair_matrix(values: Tensor | np.ndarray, title: str, names: Sequence[str] = (), digits: int = 2) -> Figure:
+    """A 2M x 2M matrix of similarities of M pairs, stacked view upon view: positives framed, the diagonal hatched.
+
+    values: (2M, 2M); names: of the 2M rows, such as ("a1", "b1", "a2", "b2"). Numbers are written in up to M = 4.
+    """
+    values = np.asarray(values, dtype=float)
+    size = len(values)
+    made, axes = figure(1, width=min(6.2, 3.0 + 0.35 * size), height=min(5.6, 2.6 + 0.35 * size))
+    axis = axes[0, 0]
+    shown = axis.imshow(values, cmap="cividis")
+    made.colorbar(shown, ax=axis, shrink=0.8, label="similarity (no unit)")
+    small = size <= 8
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for row in range(size):
+        partner = (row + size // 2) % size
+        axis.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, facecolor="0.9", edgecolor="0.4", hatch="////" * small))
+        axis.add_patch(
+            Rectangle(
+                (partner - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=COLOURS[4], linewidth=2.5 if small else 0.8
+            )
+        )
+        for column in range(size) if small else ():
+            if column != row:
+                colour = "white" if values[row, column] < middle else "black"
+                axis.text(
+                    column, row, f"{values[row, column]:.{digits}f}", ha="center", va="center", color=colour, fontsize=9
+                )
+    if names:
+        axis.set_xticks(range(size), names)
+        axis.set_yticks(range(size), names)
+    axis.set(title=title, xlabel="row k", ylabel="row i")
+    return made
+
+
+def bars(
+    values: dict[str, dict[str, float]], ylabel: str, title: str, errors: dict[str, dict[str, float]] | None = None
+):
+    """Grouped bars: group -> series -> value; ``errors`` of the same form draws whiskers. Values are written above."""
+    series = list(dict.fromkeys(name for group in values.values() for name in group))
+    made, axes = figure(1, width=max(4.8, 1.5 + 0.52 * len(values) * len(series) ** 0.8), height=3.5)
+    axis, width = axes[0, 0], 0.8 / len(series)
+    for number, name in enumerate(series):
+        x = np.arange(len(values)) + (number - (len(series) - 1) / 2) * width
+        y = [group.get(name, np.nan) for group in values.values()]
+        spread = [errors.get(group, {}).get(name, 0.0) for group in values] if errors else None
+        drawn = axis.bar(
+            x, y, width * 0.92, yerr=spread, capsize=3, label=name, color=COLOURS[(0, 1, 5, 4, 6)[number % 5]],
+            edgecolor="0.2", hatch=("", "//", "..", "xx", "\\\\")[number % 5], linewidth=0.6,
+        )  # fmt: skip
+        axis.bar_label(drawn, fmt="%.2f", fontsize=8, padding=2)
+    room = max(8, int(12 * made.get_figwidth() / len(values)))  # letters that fit below a group
+    names = ["\n".join(textwrap.fill(part, room) for part in name.split("\n")) for name in values]
+    axis.set_xticks(range(len(values)), names, fontsize=9)
+    axis.set(ylabel=ylabel, title=title)
+    axis.margins(y=0.15)
+    if len(series) > 1:
+        depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in names)  # below the bars' names: never on a bar
+        fit = max(1, int(13 * made.get_figwidth() / (6 + max(map(len, series)))))  # names that stand side by side
+        axis.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -depth), ncols=min(fit, len(series)), fontsize=8, frameon=False
+        )
+    return made
+
+
+def lines(
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str,
+    references: dict[str, float] | None = None, axis: Axes | None = None,
+):  # fmt: skip
+    """Curves name -> (x, y), told apart by colour, dash and mark; ``references`` are dotted lines name -> y.
+
+    With ``axis`` it draws there and returns that axis's Figure.
+    """
+    if axis is None:
+        made, axes = figure(1, width=5.6, height=3.6)
+        axis = axes[0, 0]
+    else:
+        made = axis.figure
+    for number, (name, (x, y)) in enumerate(curves.items()):
+        axis.plot(
+            x, y, label=name, color=COLOURS[(0, 4, 2, 1, 6, 7)[number % 6]], linestyle=DASHES[number % 6],
+            marker=MARKS[number % len(MARKS)], markevery=max(1, len(x) // 8), markersize=5, linewidth=1.7,
+        )  # fmt: skip
+    for name, y in (references or {}).items():
+        axis.axhline(y, color="0.35", linestyle=":", linewidth=1.2)
+        axis.annotate(
+            f"{name}: {y:.2f}", (1, y), (-3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="right", va="bottom", fontsize=8, color="0.25",
+        )  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.margins(y=0.12)
+    if len(curves) > 1:  # below: never on a curve
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    return made
+
+
+def heat(values: Tensor | np.ndarray, title: str, xlabel: str, ylabel: str, unit: str, limits=(0.0, 1.0)) -> Figure:
+    """A matrix as an image with a colour bar, such as heads x batch (the paper's Figure 3)."""
+    made, axes = figure(1, width=5.6, height=3.8)
+    shown = axes[0, 0].imshow(
+        np.asarray(values, dtype=float), cmap="cividis", aspect="auto", interpolation="nearest",
+        vmin=limits[0], vmax=limits[1],
+    )  # fmt: skip
+    made.colorbar(shown, ax=axes[0, 0], label=unit)
+    axes[0, 0].set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return made

@@ -1,0 +1,57 @@
+"""Any source of images as one uint8 tensor: generated, bundled with scikit-learn, downloaded, or a folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from cdlearn.data import folders, named
+from cdlearn.data.imageset import ImageSet
+from cdlearn.data.shapes import SHAPES, make_shapes
+from cdlearn.runtime.errors import UserError, did_you_mean
+
+__all__ = ["NAMES", "ImageSet", "load", "make_shapes"]
+NAMES = ("shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
+
+
+def load(
+    name_or_folder: str,
+    size: int = 32,
+    limit: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    root: str | Path = "data",
+    progress: bool = False,
+) -> ImageSet:
+    """The images of a known data set, or of any folder, at size x size pixels.
+
+    Args:
+        name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
+            images lie in some, are the classes.
+        size: side in pixels. Shapes are drawn at this size, files resized (shorter side) and centre-cropped. Downloaded
+            sets of smaller images keep their own size, which the views then enlarge: 60,000 CIFAR images at 224 px
+            would take 9 GB and know no more.
+        limit: take this many images, drawn with ``seed``.
+        skip_bad: leave out files that cannot be read, with a count, instead of stopping at the first.
+        root: where downloads and decoded folders are kept.
+
+    Raises:
+        UserError: naming the data set, folder or file at fault, and the mend.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"limit {limit}: must be at least 1")
+    if name_or_folder == "shapes":
+        return make_shapes(limit or SHAPES, size, seed)
+    if Path(name_or_folder).is_dir():
+        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress)
+    if name_or_folder not in NAMES:
+        if Path(name_or_folder).exists():
+            raise UserError(f"{name_or_folder} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
+        hint = did_you_mean(name_or_folder, NAMES)
+        raise UserError(f"no folder and no data set named {name_or_folder!r}{hint}; known are {', '.join(NAMES)}")
+    if name_or_folder == "imagenet10":
+        return folders.load_folder(
+            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, only=named.IMAGENET10
+        )
+    whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, Path(root))
+    if limit is not None and limit < len(whole):
+        whole = whole.take(folders.draw(len(whole), limit, seed))
+    return replace(whole, images=named.resized(whole.images, size))

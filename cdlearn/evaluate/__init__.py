@@ -1,0 +1,127 @@
+"""Embed every image, cluster, score against labels that the training never saw."""
+
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
+from torch import Tensor, nn
+
+from cdlearn.augment import to_size
+from cdlearn.runtime.devices import autocast
+
+
+@torch.no_grad()
+def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, amp: bool = True) -> dict[str, Tensor]:
+    """Both stages of every image, none dropped, in order.
+
+    images: uint8 (N, 3, H, W) -> ``{"backbone": (N, dim), "output": (N, K)}``, float32 on the CPU. The model is put
+    into evaluation mode for the while, so one image's result does not depend on the others in its batch.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    parts = []
+    try:
+        for start in range(0, len(images), batch_size):
+            x = to_size(images[start : start + batch_size].to(device), size)
+            with autocast(device, amp):
+                found = model.represent(x.contiguous(memory_format=torch.channels_last))
+            parts.append({name: value.float() for name, value in found.items()})
+    finally:
+        model.train(training)
+    return {name: torch.cat([part[name] for part in parts]).cpu() for name in ("backbone", "output")}
+
+
+def raw_pixels(images: Tensor, size: int) -> Tensor:
+    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 S^2), S = size, at most 32 px.
+
+    Above 65,536 images S is at most 16 px: 3 instead of 12 KB an image.
+    """
+    side = min(size, 32 if len(images) <= 65_536 else 16)
+    return torch.cat([to_size(part, side).flatten(1) for part in images.split(1024)])
+
+
+def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """ACC: the share of images in the right cluster under the best one-to-one match (Kuhn, 1955)."""
+    table = confusion_matrix(labels, clusters)
+    rows, columns = linear_sum_assignment(-table)
+    return float(table[rows, columns].sum() / len(labels))
+
+
+def agreement(labels: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
+    """NMI, ARI and ACC of clusters (N,) against labels (N,)."""
+    return (
+        normalized_mutual_info_score(labels, clusters),
+        adjusted_rand_score(labels, clusters),
+        clustering_accuracy(labels, clusters),
+    )
+
+
+def assignment_scores(output: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> dict[str, float]:
+    """How well the clusters that a method assigns by itself, without K-means, find the labels.
+
+    output: (N, clusters), how much each image belongs to each; labels: (N,) integers. Returns ``nmi``, ``ari`` and
+    ``acc`` of the argmax; there is nothing random in it, hence no deviation. The clusters need not be as many as the
+    classes. Raises ValueError where output and labels differ in number.
+    """
+    if len(output) != len(labels):
+        raise ValueError(f"{len(output)} outputs for {len(labels)} labels")
+    found = agreement(np.asarray(labels), np.asarray(output).argmax(axis=1))
+    return {name: round(float(value), 4) for name, value in zip(("nmi", "ari", "acc"), found, strict=True)}
+
+
+def cluster(features: Tensor | np.ndarray, k: int, seed: int = 0, n_init: int = 10) -> np.ndarray:
+    """K-means (Lloyd, the best of n_init starts): (N, D) -> cluster numbers (N,)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: scored as it is
+        return KMeans(k, n_init=n_init, random_state=seed).fit_predict(np.asarray(features, dtype=np.float32))
+
+
+def cluster_scores(
+    features: Tensor | np.ndarray, labels: Tensor | np.ndarray, k: int | None = None, seeds: int = 3, n_init: int = 10
+) -> dict[str, float]:
+    """How well K-means on ``features`` finds the labels.
+
+    Args:
+        features: (N, D).
+        labels: (N,) integers.
+        k: number of clusters; None takes the number of different labels.
+        seeds: K-means is run with seeds 0 .. seeds-1, each the best of ``n_init`` starts.
+
+    Returns:
+        ``nmi``, ``ari``, ``acc`` in 0-1 (ari can fall below 0), the mean over the seeds, and ``nmi_std`` and so on.
+
+    Raises:
+        ValueError: where features and labels differ in number, or there are fewer images than clusters.
+    """
+    labels = np.asarray(labels)
+    k = k or len(np.unique(labels))
+    if len(features) != len(labels):
+        raise ValueError(f"{len(features)} features for {len(labels)} labels")
+    if len(features) < k:
+        raise ValueError(f"{len(features)} images cannot be put into {k} clusters")
+    rows = [agreement(labels, cluster(features, k, seed, n_init)) for seed in range(seeds)]
+    mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
+    return {
+        key: round(float(value), 4)
+        for name, m, s in zip(("nmi", "ari", "acc"), mean, std, strict=True)
+        for key, value in ((name, m), (f"{name}_std", s))
+    }
+
+
+def knn_accuracy(features: Tensor, labels: Tensor, neighbours: int = 20, limit: int = 4096) -> float:
+    """Share of images whose nearest other images, by cosine, vote for their label. A monitor; it chooses nothing.
+
+    More than ``limit`` images are thinned at random (seed 0): folders come sorted by class, so the first ones would
+    be of a few classes only.
+    """
+    drawn = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:limit]
+    x, truth = F.normalize(features[drawn].float(), dim=1), labels[drawn]
+    near = (x @ x.T).fill_diagonal_(-2).topk(min(neighbours, len(x) - 1)).indices
+    votes = F.one_hot(truth[near], int(labels.max()) + 1).sum(1)
+    return (votes.argmax(1) == truth).float().mean().item()

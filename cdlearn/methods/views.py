@@ -1,0 +1,32 @@
+"""The pass that the methods share: both views, and whatever else they look at, through one network."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def forward_views(network: Callable, views: tuple[Tensor, ...], per_view: bool) -> list:
+    """``network`` applied to every view, each (N, 3, S, S): one result per view, in order.
+
+    network: (M, 3, S, S) -> a tensor (M, ...), or a tuple of such; the results are of the same kind.
+    per_view: True as published: each view passes alone, and BatchNorm normalises it by its own statistics. False: one
+        pass over all of them, which is faster, and in which BatchNorm cannot tell the views apart.
+    """
+    views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+    if per_view:
+        return [network(view) for view in views]
+    found = network(torch.cat(views))
+    if isinstance(found, Tensor):
+        return list(found.chunk(len(views)))
+    return list(zip(*(part.chunk(len(views)) for part in found), strict=True))
+
+
+def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """What ``represent`` returns: ``backbone`` h (N, D) and ``output``, a function of h, both in float32.
+
+    Autocast is off for the output: in bf16, answers near 1 would come in steps of 1/256.
+    """
+    h = h.float()
+    with torch.autocast(h.device.type, enabled=False):
+        return {"backbone": h, "output": output(h)}

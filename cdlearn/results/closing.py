@@ -1,0 +1,184 @@
+"""The end of a run: the table of scores beside its controls, scores.json, and the figures."""
+
+import json
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from cdlearn import checkpoint, probes
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.data.shapes import VALUES
+from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
+from cdlearn.methods import needs_clusters
+from cdlearn.results import plots
+from cdlearn.trainer import Trainer, fresh_model
+
+STAGES = ("raw pixels", "random network", "backbone", "output")
+MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
+
+
+def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor]:
+    """The features to compare, each (N, D): two controls that learned nothing, and the two stages of the model."""
+    device = next(model.parameters()).device
+    learned = embed(model, images, config.size, amp=config.amp)
+    untrained = embed(fresh_model(config).to(device), images, config.size, amp=config.amp)
+    return {
+        "raw pixels": raw_pixels(images, config.size),
+        "random network": untrained["backbone"],
+        "backbone": learned["backbone"],
+        "output": learned["output"],
+    }
+
+
+def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
+    """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at about ten of the epochs.
+
+    It looks at up to 2,048 images drawn with the seed (at 32 px, tiny: 0.2 s), and it chooses nothing: the labels end
+    here. NaN stands for the epochs between. None where there are no labels.
+    """
+    if images.labels is None or len(images.labels.unique()) < 2:
+        return None
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:MONITORED].sort().values
+
+    def look(trainer: Trainer) -> None:
+        row = trainer.history[-1]
+        due = row["epoch"] % max(1, round(trainer.epochs / LOOKS)) == 0 or row["epoch"] == trainer.epochs
+        features = embed(trainer.model, images.images[drawn], config.size, amp=config.amp) if due else {}
+        for stage in ("backbone", "output"):
+            row[f"knn {stage}"] = knn_accuracy(features[stage], images.labels[drawn]) if due else math.nan
+
+    return look
+
+
+def spread(features: Tensor) -> float:
+    """How far features are from all pointing one way: 0 collapsed, about 1 spread evenly. Needs no labels.
+
+    The standard deviation of the L2-normalised features, times the square root of their number.
+    """
+    unit = torch.nn.functional.normalize(features.float(), dim=1)
+    return float(unit.std(0).mean() * features.shape[1] ** 0.5)
+
+
+def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
+    """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always.
+
+    Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
+    """
+    result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
+    labelled = images.labels is not None and len(images.labels.unique()) > 1
+    if labelled:
+        for stage, values in features.items():
+            result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
+            result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
+        if needs_clusters(config.method):
+            result["argmax"] = assignment_scores(features["output"], images.labels)
+    varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
+    if varied:
+        result["attributes"] = {
+            name: {
+                stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()
+            }
+            for name, truth in varied.items()
+        }
+        known = varied | ({"class": images.labels} if labelled else {})
+        names = VALUES | {"class": images.classes}
+        result["heads"] = [
+            row | {"value": names[row["attribute"]][row["value"]]}
+            for row in probes.attribute_scores(features["output"], known)
+        ]
+        if features["output"].shape[1] > 1:
+            result["mutual information gap"] = probes.mutual_information_gap(features["output"], varied)
+    return result
+
+
+def table(scores: dict) -> str:
+    """The closing table as text."""
+    lines = []
+    if "nmi" in scores["output"]:
+        lines.append(f"{'K-means on':<16}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")) + "   kNN")
+        for stage in STAGES:
+            row = scores[stage]
+            cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
+            lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells) + f" {row['knn']:.3f}")
+        if "argmax" in scores:
+            cells = (f"{scores['argmax'][m]:.3f}        " for m in ("nmi", "ari", "acc"))
+            lines.append((f"{'argmax of output':<16}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
+    else:
+        lines.append("no labels, so no NMI, ARI, ACC; spread is 0 where features collapsed, about 1 where they did not")
+        lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]
+    if "attributes" in scores:
+        lines.append("")
+        lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>17}" for stage in STAGES))
+        for name, row in scores["attributes"].items():
+            lines.append(f"{name:<16}" + "".join(f"{row[stage]['nmi']:>17.3f}" for stage in STAGES))
+        lines.append("")
+        lines.append(f"{'best head for':<28}{'head':>6}{'held-out AUC':>14}{'by chance':>11}")
+        for row in scores["heads"]:
+            what = f"{row['attribute']} = {row['value']}"
+            lines.append(f"{what:<28}{row['head']:>6}{row['auc']:>14.3f}{row['null']:>11.3f}")
+    return "\n".join(lines)
+
+
+def notes_on_heads(scores: dict) -> dict[int, str]:
+    """The best head of every attribute, and how well it tells the attribute's values apart."""
+    best: dict[str, dict] = {}
+    for row in scores.get("heads", []):
+        if row["attribute"] == "class":  # its values are the other attributes' together
+            continue
+        if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
+            best[row["attribute"]] = row
+    notes: dict[int, str] = {}
+    for row in best.values():
+        notes.setdefault(row["head"], f"knows {row['attribute']}\nAUC {row['auc']:.2f}")
+    return notes
+
+
+def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """t-SNE of backbone and output (as in Figures 4-7) for ``limit`` images drawn with ``seed``, and their numbers."""
+    n = len(features["output"])
+    drawn = np.sort(np.random.default_rng(seed).permutation(n)[:limit])
+    made = {}
+    for stage in ("backbone", "output"):
+        tsne = TSNE(perplexity=min(30.0, (len(drawn) - 1) / 3), init="random", random_state=seed, n_jobs=-1)
+        made[stage] = tsne.fit_transform(features[stage][drawn].numpy())
+    return made, drawn
+
+
+def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:
+    """name -> Figure: losses, heads, embedding."""
+    made = {"losses": plots.losses(history, config)} if history else {}
+    notes = notes_on_heads(scores)
+    telling = [*notes, *(h for h in probes.telling_heads(features["output"]) if h not in notes)][:8]
+    if telling:
+        shown = probes.gallery(features["output"], telling, min(6, len(images)))
+        made["heads"] = plots.heads(images.images, shown, notes)
+    if len(images) >= 10:
+        points, drawn = maps(features, 1000, config.seed)
+        colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}
+        others = scores.get("attributes", {})
+        if others:
+            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(VALUES[a]) < len(images.classes)))
+            colourings[name] = (images.attributes[name][drawn].numpy(), VALUES[name])
+        made["embedding"] = plots.embedding(points, colourings)
+    return made
+
+
+def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history: list[dict], name="scores") -> dict:
+    """Score, print the table, write ``name``.json and the figures into ``out``; returns the scores."""
+    features = stages(model, config, images.images)
+    scores = score(features, images, config)
+    print(table(scores))
+    checkpoint.write_text(out / f"{name}.json", json.dumps(scores, indent=1) + "\n")
+    suffix = name.removeprefix("scores")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for title, made in figures(features, scores, images, config, history).items():
+            checkpoint.write(out / f"{title}{suffix}.png", lambda file, made=made: made.savefig(file, format="png"))
+    return scores

@@ -1,0 +1,169 @@
+"""A table of the paper as CSV, Markdown and a figure: what was measured, the published values beside it."""
+
+import csv
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import ttest_ind_from_stats
+
+from cdlearn import checkpoint
+from cdlearn.results.plots import COLOURS, MARKS, figure
+from cdlearn.runtime.errors import UserError
+
+METRICS = ("nmi", "ari", "acc")
+TITLES = {2: "K-means on the backbone", 3: "the final output", 4: "entropy and BatchNorm in the heads"}
+TITLES |= {5: "schedule and clipping", 6: "the feature heads", 7: "augmenting one view or both"}
+TITLES |= {8: "schedule and clipping", 9: "the feature heads", 10: "augmenting one view or both"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: ``ours`` and ``published`` map a metric to (mean, std or None).
+
+    stage: what K-means was run on, backbone, output or code; or "own clusters".
+    """
+
+    name: str
+    stage: str
+    ours: dict[str, tuple[float, float]]
+    seeds: int
+    published: dict[str, dict[str, tuple[float, float | None]]]  # data set -> metric -> ...
+
+
+def lines(table: list[Row]) -> list[dict]:
+    """For the CSV: a line a row, stage and metric, ours beside each published data set."""
+    found = []
+    for row in table:
+        for metric in METRICS:
+            mean, std = row.ours.get(metric, ("not implemented yet", ""))
+            line = {"row": row.name, "stage": row.stage, "metric": metric, "seeds": row.seeds or ""}
+            line |= {"ours": mean if isinstance(mean, str) else f"{mean:.4f}"}
+            line |= {"ours std": std if isinstance(std, str) else f"{std:.4f}"}
+            line |= {f"published {data}": values.get(metric, ("",))[0] for data, values in row.published.items()}
+            found.append(line)
+    return found
+
+
+def markdown(table: list[Row], number: int, note: str) -> str:
+    """The table as Markdown, a metric a column for ours, NMI alone for the published ones."""
+    data = list(table[0].published)
+    head = [
+        "row",
+        "scored on",
+        *(f"{m.upper()}, ours" for m in METRICS),
+        "seeds",
+        *(f"NMI, {d} (paper)" for d in data),
+    ]
+    text = [f"# Table {number}: {TITLES[number]}", "", note, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in table:
+        ours = [f"{row.ours[m][0]:.3f} ± {row.ours[m][1]:.3f}" if row.ours else "not implemented yet" for m in METRICS]
+        paper = [f"{row.published[d]['nmi'][0]:.3f}" if d in row.published else "" for d in data]
+        text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), *paper])} |")
+    text += [
+        "",
+        "Does the paper's order of rows appear? A gap counts where Welch's t test over our seeds gives p < 0.05.",
+        "",
+    ]
+    for d in data:
+        same, turned, close = order(table, d)
+        found = f"{same} in the same order, {turned} the other way round, {close} too close to tell"
+        text.append(f"- {d}: pairs of rows that we ran and the paper has {same + turned + close}; {found}.")
+    return "\n".join(text) + "\n"
+
+
+def order(table: list[Row], data: str) -> tuple[int, int, int]:
+    """Pairs of rows that the paper orders by NMI on ``data``: ours in the same order, the other way round, too close.
+
+    Too close: Welch's t test over the seeds gives p >= 0.05, or there is a single seed. (Among many pairs one in twenty
+    without any difference still counts.) Backbone and output are no pair.
+    """
+    counts = [0, 0, 0]
+    known = [row for row in table if row.ours and data in row.published]
+    for a, b in combinations(known, 2):
+        theirs = a.published[data]["nmi"][0] - b.published[data]["nmi"][0]
+        mean, other = a.ours["nmi"][0], b.ours["nmi"][0]
+        if theirs and {a.stage, b.stage} != {"backbone", "output"}:
+            counts[2 if not differ(a, b) else 0 if (mean > other) == (theirs > 0) else 1] += 1
+    return counts[0], counts[1], counts[2]
+
+
+def differ(a: Row, b: Row) -> bool:
+    """Whether Welch's t test tells the NMI of two rows apart at p < 0.05."""
+    if min(a.seeds, b.seeds) < 2:
+        return False
+    (mean, std), (other, other_std) = a.ours["nmi"], b.ours["nmi"]
+    if std == other_std == 0:  # at the ceiling: the test would divide by zero
+        return abs(mean - other) > 5e-4
+    spread, other_spread = (s * (n / (n - 1)) ** 0.5 for s, n in ((std, a.seeds), (other_std, b.seeds)))
+    return bool(
+        ttest_ind_from_stats(mean, spread, a.seeds, other, other_spread, b.seeds, equal_var=False).pvalue < 0.05
+    )
+
+
+def chart(table: list[Row], number: int, title: str) -> Figure:
+    """NMI of every row, ours (bar, ± std over training seeds) and as published (marks)."""
+    made, axes = figure(1, width=7.2, height=1.3 + 0.42 * len(table))
+    axis = axes[0, 0]
+    names = [f"{row.name}, {row.stage}" if number == 4 else row.name for row in table]
+    place = np.arange(len(table))[::-1]
+    ours = [row.ours.get("nmi", (np.nan, 0.0)) for row in table]
+    axis.barh(place, [v for v, _ in ours], 0.6, xerr=[s for _, s in ours], capsize=3, color=COLOURS[5], label="ours",
+              edgecolor="0.2", linewidth=0.6)  # fmt: skip
+    for count, data in enumerate(table[0].published):
+        at = [row.published.get(data, {}).get("nmi", (np.nan,))[0] for row in table]
+        axis.scatter(
+            at, place, marker=MARKS[count], color=COLOURS[(4, 7, 2, 6)[count]], label=f"paper, {data}", zorder=3
+        )
+    for y, row in zip(place, table, strict=True):
+        if not row.ours:
+            marks = [values["nmi"][0] for values in row.published.values()]
+            x, side = (max(marks) + 0.03, "left") if max(marks) < 0.7 else (min(marks) - 0.03, "right")
+            axis.text(x, y, "not implemented yet", ha=side, va="center", fontsize=8, color="0.35")
+    axis.set_yticks(place, names, fontsize=9)
+    axis.set(xlabel="NMI with the classes (0 to 1)", title=title, xlim=(0, 1.05))
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return made
+
+
+def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> list[Path]:
+    """table-N-D.csv, .md and .png in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"table-{number}-{Path(data).name}"
+    content = lines(table)
+    names = list(dict.fromkeys(name for line in content for name in line))
+    text = [",".join(names)] + [",".join(str(line.get(name, "")) for name in names) for line in content]
+    checkpoint.write_text(stem.with_suffix(".csv"), "\n".join(text) + "\n")
+    checkpoint.write_text(stem.with_suffix(".md"), markdown(table, number, note))
+    made = chart(table, number, f"Table {number} on {Path(data).name}: {TITLES[number]}")
+    checkpoint.write(stem.with_suffix(".png"), lambda file: made.savefig(file, format="png"))
+    return [stem.with_suffix(ending) for ending in (".csv", ".md", ".png")]
+
+
+def read(number: int, data: str, folder: Path) -> list[Row]:
+    """The rows that :func:`write` left in ``folder``, to four digits; of the published values without their std.
+
+    Raises:
+        UserError: where the file is missing or is no such table.
+    """
+    path = folder / f"table-{number}-{Path(data).name}.csv"
+    found: dict[tuple[str, str], Row] = {}
+    try:
+        with path.open(newline="") as file:
+            for line in csv.DictReader(file):
+                name, stage, metric = line["row"], line["stage"], line["metric"]
+                row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}))
+                if row.seeds:
+                    row.ours[metric] = (float(line["ours"]), float(line["ours std"]))
+                for column, value in line.items():
+                    if column.startswith("published ") and value:
+                        row.published.setdefault(column.removeprefix("published "), {})[metric] = (float(value), None)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it with python -m cdlearn.compare --table {number}") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); make it again") from error
+    if not found:
+        raise UserError(f"{path} is empty; make it again")
+    return list(found.values())
