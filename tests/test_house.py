@@ -24,10 +24,11 @@ FLOORS = (
     ("config",),
     ("data", "checkpoint", "probes"),
     ("trainer", "evaluate"),
-    ("results", "explain"),
-    ("course", "doctor"),
+    ("results", "explain", "pages"),
+    ("survey",),
+    ("course", "doctor", "estimator"),
 )
-COMMANDS = ("train", "compare", "evaluate.__main__", "doctor.__main__")
+COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
 CORE = ("config", "augment", "backbones", "losses", "methods.cd", "trainer", "checkpoint", "evaluate")
 
 

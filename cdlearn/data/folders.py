@@ -1,5 +1,6 @@
 """A folder of images of any kind and size -> uint8 pixels, decoded in parallel, once."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -17,6 +18,11 @@ from cdlearn.data.imageset import ImageSet
 from cdlearn.runtime.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+with contextlib.suppress(ImportError):  # phones write HEIC, which Pillow reads by a package of its own
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    ENDINGS |= {".heic", ".heif"}
 Image.MAX_IMAGE_PIXELS = 2**30  # a folder of one's own holds large pictures, not attacks
 THREADS_PAY = 2e-4  # seconds to decode a file: below, the interpreter is busy for most of it, and threads only queue
 IN_MEMORY = 256 * 2**20  # bytes of pixels up to which a folder is decoded into memory and not kept on disk
@@ -179,9 +185,17 @@ def load_folder(
         print(f"skipped {len(files) - len(good)} of {len(files)} files that cannot be read")
     if not good:
         raise UserError(f"none of the {len(files)} images in {folder} can be read")
-    tops = [files[i].relative_to(folder).parts for i in good]
+    return ImageSet(pixels, *classes_of([files[i] for i in good], folder))
+
+
+def classes_of(files: list[Path], folder: Path) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Labels (N,) and the classes' names: the first level of sub-folders, where all files lie in one of several.
+
+    (None, ()) where they do not: then nobody sorted the images.
+    """
+    tops = [path.relative_to(folder).parts for path in files]
     classes = tuple(sorted({parts[0] for parts in tops}))
     if any(len(parts) == 1 for parts in tops) or len(classes) < 2:
-        return ImageSet(pixels)
+        return None, ()
     number = {name: i for i, name in enumerate(classes)}
-    return ImageSet(pixels, torch.tensor([number[parts[0]] for parts in tops]), classes)
+    return torch.tensor([number[parts[0]] for parts in tops]), classes
