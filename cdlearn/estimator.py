@@ -47,14 +47,12 @@ class Encoder(TransformerMixin, BaseEstimator):
     Args:
         run: the folder of a run.
         stage: ``backbone`` for h, ``output`` for the heads' answers.
-        n_clusters: for ``fit``; None lets the silhouette and the stability decide, and fails where no k is clear.
         device: cpu or cuda; "" takes cuda where there is one.
     """
 
-    def __init__(self, run: str | Path, stage: str = "backbone", n_clusters: int | None = None, device: str = ""):
+    def __init__(self, run: str | Path, stage: str = "backbone", device: str = ""):
         self.run = run
         self.stage = stage
-        self.n_clusters = n_clusters
         self.device = device
 
     def model(self) -> tuple[torch.nn.Module, object]:
@@ -74,17 +72,22 @@ class Encoder(TransformerMixin, BaseEstimator):
         return True  # the training was the fitting
 
     def fit(self, images: Images, y=None) -> "Encoder":
-        """Find clusters among ``images``, for :meth:`predict`; the network stays as it is.
+        """Nothing is left to fit; scikit-learn's pipelines ask for it."""
+        return self
+
+    def cluster(self, images: Images, k: int | None = None) -> "Encoder":
+        """Find clusters among ``images``, for :meth:`predict`.
+
+        k: their number; None takes the one that stands out (see cdlearn.survey.clusters.advised).
 
         Raises:
-            UserError: where ``n_clusters`` is not given and no k is clear, or there are fewer images than clusters.
+            UserError: where k is not given and none stands out, or there are fewer images than clusters.
         """
-        rows, seed = graph.unit(self.transform(images)), self.model()[1].seed
-        k = self.n_clusters
+        rows, seed = graph.unit(self._embed(images, self.stage)), self.model()[1].seed
         if k is None:
             found = clusters.clusterings(rows, seed)
             if not found.clear:
-                raise UserError(f"{found.advice} To cluster all the same, pass n_clusters")
+                raise UserError(f"{found.advice} To cluster all the same, pass k")
             k = found.k
         elif len(rows) < k:
             raise UserError(f"{len(rows)} images cannot be put into {k} clusters")
@@ -93,19 +96,21 @@ class Encoder(TransformerMixin, BaseEstimator):
 
     def transform(self, images: Images) -> np.ndarray:
         """Features of every image, in order, float32: (N, D) of the backbone or (N, K) of the heads."""
+        return self._embed(images, self.stage)
+
+    def _embed(self, images: Images, stage: str) -> np.ndarray:
         model, config = self.model()
-        return embed(model, pixels(images, config), config.size, amp=config.amp)[self.stage].numpy()
+        return embed(model, pixels(images, config), config.size, amp=config.amp)[stage].numpy()
 
     def predict(self, images: Images) -> np.ndarray:
         """The number of the nearest cluster, (N,) int.
 
-        The clusters are those of :meth:`fit`, else those that the run's report begins with, else, for methods that were
-        told the number of clusters, their own. Raises UserError where there are none.
+        The clusters are those of :meth:`cluster`; else the method's own, where it was told their number; else those
+        that the run's report begins with. Raises UserError where there are none.
         """
-        model, config = self.model()
-        if not hasattr(self, "cluster_centers_") and needs_clusters(config.method):
-            return embed(model, pixels(images, config), config.size, amp=config.amp)["output"].argmax(1).numpy()
-        return pairwise_distances_argmin(graph.unit(self.transform(images)), self.centres())
+        if not hasattr(self, "cluster_centers_") and needs_clusters(self.model()[1].method):
+            return self._embed(images, "output").argmax(axis=1)
+        return pairwise_distances_argmin(graph.unit(self._embed(images, self.stage)), self.centres())
 
     def centres(self) -> np.ndarray:
         """(k, D) of the clusters that :meth:`predict` goes by."""
@@ -118,7 +123,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         except (OSError, ValueError, KeyError):
             pass  # no report, or one of too few images for clusters
         raise UserError(
-            f"{self.run} has no clusters of its {self.stage} yet; call fit(images), or make its report: "
+            f"{self.run} has no clusters of its {self.stage} yet; call cluster(images), or make its report: "
             f"python -m cdlearn.report {self.run}"
         )
 
@@ -139,7 +144,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         return self._classifier(images, labels, Normalizer(), KNeighborsClassifier(max(1, min(neighbours, known))))
 
     def _classifier(self, images: Images, labels: Sequence, scale, classify) -> Pipeline:
-        features, known = self.transform(images), is_known(labels)
+        features, known = self._embed(images, self.stage), is_known(labels)
         if len(known) != len(features):
             raise UserError(f"{len(known)} labels for {len(features)} images; there must be one each, None for unknown")
         truth = np.array([label for label, sure in zip(labels, known, strict=True) if sure])
@@ -150,9 +155,8 @@ class Encoder(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output."""
-        model, config = self.model()
-        one = torch.zeros(1, 3, config.size, config.size, dtype=torch.uint8)
-        count = embed(model, one, config.size, amp=config.amp)[self.stage].shape[1]
+        size = self.model()[1].size
+        count = self._embed(torch.zeros(1, 3, size, size, dtype=torch.uint8), self.stage).shape[1]
         return np.array([f"{'h' if self.stage == 'backbone' else 'head_'}{number}" for number in range(count)], object)
 
 

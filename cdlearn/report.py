@@ -32,7 +32,8 @@ def _report(arguments: list[str]) -> None:
     made.add_argument("--device", default="", help="cpu or cuda")
     asked = made.parse_args(arguments)
     out, progress = asked.out or asked.run / "report.html", sys.stderr.isatty()
-    check_out(out)
+    if asked.out:
+        check_out(asked.out)
     try:
         found = survey(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress)
         with saving(out):
@@ -62,9 +63,12 @@ def saving(out: Path):
     try:
         yield
     except UserError as error:
-        reason = getattr(error.__cause__, "strerror", None)
-        if not reason:
+        cause = error
+        while isinstance(cause, UserError):
+            cause = cause.__cause__
+        if not isinstance(cause, OSError):
             raise
+        reason = cause.strerror or cause
         raise UserError(
             f"cannot write {out} ({reason}); nothing half-written is left; free some space or choose another --out, "
             "then run the same command again: it goes on from what is finished"

@@ -82,6 +82,8 @@ def survey(
 
 def asked(run: Path, config: Config, data: str | None, limit: int | None) -> tuple[str, int | None]:
     """The images to look at, and how many. Raises UserError where the run's own folder is gone."""
+    if limit is not None and limit < 1:
+        raise UserError(f"limit {limit}: must be at least 1")
     if data is not None:
         return data, limit
     if config.data not in NAMES and not Path(config.data).is_dir():
