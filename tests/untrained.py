@@ -42,7 +42,7 @@ def odd_folder(folder: Path) -> Path:
     os.replace(files[2], folder / "<script>alert(1)<")
     os.replace(folder / "<script>alert(1)<", folder / "<script>alert(1)<.png")
     shutil.copy(files[3], folder / "equal.png")  # the same bytes
-    Image.open(files[4]).convert("RGB").save(folder / "saved again.jpg", quality=60)  # nearly the same picture
+    Image.open(files[4]).convert("RGB").save(folder / "saved again.jpg", quality=90)  # nearly the same picture
     turned = Image.Exif()
     turned[0x0112] = 6  # the camera was held sideways
     wide = np.zeros((20, 40, 3), np.uint8)
