@@ -15,7 +15,7 @@ from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build
-from cdlearn.runtime import distributed
+from cdlearn.runtime import distributed, streams
 from cdlearn.runtime.devices import autocast, keep_memory, pick_device
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.signals import caught_signals
@@ -73,14 +73,14 @@ class Trainer:
         """One step; returns a number, on the device, that is finite where loss and gradient are."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
         if self.shuffled != epoch:
-            shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            shuffle = streams.generator(self.config.seed, "order", epoch)
             self.order = torch.randperm(len(self.images), generator=shuffle)
             self.order = self.order.to(self.images.device)
             self.shuffled = epoch
         size, rank, ranks = self.config.batch_size, distributed.rank(), distributed.ranks()
         index = self.order[place * size :][:size][distributed.part(size)]
         batch = self.images[index].to(self.device, non_blocking=True)
-        self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
+        streams.set_stream(self.generator, self.config.seed, "views", self.step)
         x1, x2 = self.views(batch, self.generator, rank, ranks)
         x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
@@ -88,8 +88,7 @@ class Trainer:
         if self.step == 0 and hasattr(self.model, "prepare"):
             self.model.prepare(self.images)
             distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # what a method draws itself
-            torch.manual_seed(self.config.seed * 1_000_003 + 2**41 + self.step)
+        with streams.drawing(self.device, self.config.seed, "noise", self.step):  # what a method draws itself
             terms = self.loss(x1, x2, x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -157,12 +156,8 @@ def check_count(config: Config, images: int) -> None:
 
 def fresh_model(config: Config) -> nn.Module:
     """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
-    state = torch.get_rng_state()
-    torch.manual_seed(config.seed)
-    try:
+    with streams.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config)
-    finally:
-        torch.set_rng_state(state)
 
 
 def fit(

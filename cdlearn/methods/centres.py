@@ -15,7 +15,7 @@ from cdlearn import losses
 from cdlearn.augment import to_size
 from cdlearn.methods.cc import mlp
 from cdlearn.methods.views import forward_views, with_backbone
-from cdlearn.runtime import distributed
+from cdlearn.runtime import distributed, streams
 
 
 def log_assignment(h: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
@@ -75,7 +75,7 @@ class Centres(nn.Module):
         """
         untrained = copy.deepcopy(self.backbone).train()  # a copy, because this moves the running statistics
         config, device = self.config, self.centres.device
-        shuffle = torch.Generator().manual_seed(config.seed)  # folders come sorted, and batches shall be mixed
+        shuffle = streams.generator(config.seed, "centres")  # folders come sorted, and batches shall be mixed
         order = torch.randperm(len(images), generator=shuffle).to(images.device)
         parts = []
         for index in order.tensor_split(max(1, len(images) // config.batch_size)):

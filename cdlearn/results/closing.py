@@ -18,6 +18,7 @@ from cdlearn.data.shapes import VALUES
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
+from cdlearn.runtime import streams
 from cdlearn.trainer import Trainer, fresh_model
 
 STAGES = ("raw pixels", "random network", "backbone", "output")
@@ -45,7 +46,7 @@ def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] |
     """
     if images.labels is None or len(images.labels.unique()) < 2:
         return None
-    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:MONITORED].sort().values
+    drawn = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))[:MONITORED].sort().values
 
     def look(trainer: Trainer) -> None:
         row = trainer.history[-1]
