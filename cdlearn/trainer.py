@@ -25,9 +25,14 @@ SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end w
 LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
 
 
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts."""
+def learning_rate(config: Config, step: int, steps: int, per_epoch: int = 1) -> float:
+    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts.
+
+    per_epoch: steps in an epoch; with ``epoch_schedule`` the decay stands still within one.
+    """
     rise = min(1.0, (step + 1) / max(1, min(config.warmup, steps // 10)))
+    if config.epoch_schedule:
+        step -= step % per_epoch
     fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if config.cosine else 1.0
     return config.lr * rise * fall
 
@@ -84,7 +89,7 @@ class Trainer:
         x1, x2 = self.views(batch, self.generator, rank, ranks)
         x = to_size(batch, self.config.size) if self.model.needs_plain else x1
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
+            group["lr"] = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
         if self.step == 0 and hasattr(self.model, "prepare"):
             self.model.prepare(self.images)
             distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
@@ -254,7 +259,7 @@ def end_epoch(trainer: Trainer, epoch: int) -> None:
     """Close the epoch: one row for metrics.csv, the sums back to nothing."""
     count = trainer.steps_per_epoch
     row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
-    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps)
+    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps, count)
     row["seconds"] = round(trainer.seconds, 3)
     row["views/s"] = round(2 * count * trainer.config.batch_size / trainer.seconds, 1)
     trainer.history.append(row)

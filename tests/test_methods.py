@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -227,23 +226,3 @@ def test_the_dae_hides_a_quarter_from_the_encoder_and_is_to_rebuild_all():
     assert (seen[0] == 0).float().mean().item() == pytest.approx(autoencoder.MASKED, abs=0.01)
     assert torch.equal(seen[0][seen[0] > 0], x[seen[0] > 0])
     torch.testing.assert_close(error, F.mse_loss(model.decode(model.encode(model.backbone(seen[0]))[0]), x))
-
-
-def test_against_clustpy():
-    """The same formulas in a maintained package of others (BSD), where it is installed: pip install clustpy."""
-    dec = pytest.importorskip("clustpy.deep.dec")
-    h, middle = drawn(20, 5).detach(), drawn(4, 5, seed=1).detach()
-    log_q = centres.log_assignment(h, middle)
-    theirs = dec._dec_predict(middle, h, 1.0, None)
-    torch.testing.assert_close(log_q.exp(), theirs)
-    torch.testing.assert_close(centres.log_target(log_q).exp(), dec._dec_compression_value(theirs))
-    networks = pytest.importorskip("clustpy.deep.neural_networks")
-    vae = networks.VariationalAutoencoder([12, 8, 3]).double()
-    x = torch.rand(10, 12, dtype=torch.float64)
-    torch.manual_seed(0)
-    loss = vae.loss([None, x], torch.nn.MSELoss(), torch.device("cpu"), beta=1.0)[0]
-    torch.manual_seed(0)
-    _, mean, log_variance, rebuilt = vae.forward(x)
-    mine = F.mse_loss(rebuilt, x) + autoencoder.normal_divergence(mean, log_variance)
-    torch.testing.assert_close(loss, mine)
-    assert np.isfinite(loss.item())

@@ -38,11 +38,12 @@ def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, am
 
 
 def raw_pixels(images: Tensor, size: int) -> Tensor:
-    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 S^2), S = size, at most 32 px.
+    """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 S^2), S = size, at most 16 px.
 
-    Above 65,536 images S is at most 16 px: 3 instead of 12 KB an image.
+    At 32 px K-means takes four times as long and finds no more: NMI 0.115 against 0.113 on 5,000 photographs of ten
+    classes, where kNN finds less (0.325 against 0.376).
     """
-    side = min(size, 32 if len(images) <= 65_536 else 16)
+    side = min(size, 16)
     return torch.cat([to_size(part, side).flatten(1) for part in images.split(1024)])
 
 
@@ -100,12 +101,24 @@ def cluster_scores(
         ValueError: where features and labels differ in number, or there are fewer images than clusters.
     """
     labels = np.asarray(labels)
-    k = k or len(np.unique(labels))
     if len(features) != len(labels):
         raise ValueError(f"{len(features)} features for {len(labels)} labels")
+    return agreement_scores(labels, clusterings(features, k or len(np.unique(labels)), seeds, n_init))
+
+
+def clusterings(features: Tensor | np.ndarray, k: int, seeds: int = 3, n_init: int = 10) -> list[np.ndarray]:
+    """K-means with each of the seeds 0 .. seeds-1: (N, D) -> cluster numbers, (N,) each.
+
+    Raises ValueError where there are fewer images than clusters.
+    """
     if len(features) < k:
         raise ValueError(f"{len(features)} images cannot be put into {k} clusters")
-    rows = [agreement(labels, cluster(features, k, seed, n_init)) for seed in range(seeds)]
+    return [cluster(features, k, seed, n_init) for seed in range(seeds)]
+
+
+def agreement_scores(labels: Tensor | np.ndarray, found: list[np.ndarray]) -> dict[str, float]:
+    """NMI, ARI and ACC of several clusterings (N,) against labels (N,): mean and std, as :func:`cluster_scores`."""
+    rows = [agreement(np.asarray(labels), clusters) for clusters in found]
     mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
     return {
         key: round(float(value), 4)

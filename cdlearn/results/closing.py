@@ -15,7 +15,7 @@ from cdlearn import checkpoint, probes
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.data.shapes import VALUES
-from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
+from cdlearn.evaluate import agreement_scores, assignment_scores, clusterings, embed, knn_accuracy, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
 from cdlearn.runtime import streams
@@ -73,20 +73,25 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
     Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
     """
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
+    found: dict[tuple[str, int], list] = {}  # one K-means per stage and number of clusters, whatever it is scored by
+
+    def scores(stage: str, truth: Tensor) -> dict[str, float]:
+        k = len(truth.unique())
+        if (stage, k) not in found:
+            found[stage, k] = clusterings(features[stage], k, config.kmeans_seeds)
+        return agreement_scores(truth, found[stage, k])
+
     labelled = images.labels is not None and len(images.labels.unique()) > 1
     if labelled:
         for stage, values in features.items():
-            result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
+            result[stage] = scores(stage, images.labels) | result[stage]
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
         if needs_clusters(config.method):
             result["argmax"] = assignment_scores(features["output"], images.labels)
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
     if varied:
         result["attributes"] = {
-            name: {
-                stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()
-            }
-            for name, truth in varied.items()
+            name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
         known = varied | ({"class": images.labels} if labelled else {})
         names = VALUES | {"class": images.classes}
