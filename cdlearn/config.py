@@ -167,7 +167,7 @@ _PRESETS = {
 # Shapes keep all they have to tell in every crop, and their hue is to be ignored: a gentler crop, a full turn of hue
 _ON_SHAPES = {
     "smoke": dict(crop=(0.5, 1.0), hue=0.5),
-    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=16, heads=256),
+    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12, heads=256),
     "gpu": dict(crop=(0.5, 1.0), hue=0.5),
 }
 # Section 4 of the paper: colour strength s = 0.5 on CIFAR, s = 1 on STL-10 and ImageNet-10, and blur on the latter

