@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 
 from cdlearn.backbones import BACKBONES, STEMS
 from cdlearn.methods import METHODS, needs_clusters
 from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
+MACHINE = ("device", "compile", "amp")  # settings that say where and how to compute, not what: a run may change them
+LARGEST = 10**12  # of any whole number: beyond it nothing ends, and products stop fitting 64 bits
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Config:
         for key in overrides:
             if key not in known:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+        if overrides.get("epochs") and "views" in overrides:
+            raise UserError("epochs and views both say how long to train; give one of them")
         settings = {"rung": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
         if data == "shapes" and name != "paper":
@@ -86,12 +91,24 @@ class Config:
             known = ", ".join(_RECIPES)
             raise UserError(f"unknown recipe {recipe!r}{did_you_mean(recipe, _RECIPES)}; there are {known}")
         settings |= _RECIPES.get(recipe, {})
+        if "views" in overrides:
+            settings["epochs"] = 0  # or the preset's own would outvote them
         config = cls(**{**settings, **overrides})
         config.check()
         return config
 
     def check(self) -> None:
         """Raises UserError for the first setting that cannot work, naming it."""
+        for field in fields(self):
+            value, (fits, needed) = getattr(self, field.name), _KINDS[field.type]
+            if not fits(value):
+                raise UserError(f"{field.name} {value!r}: must be {needed}")
+            if isinstance(value, Integral) and abs(value) > LARGEST:
+                raise UserError(
+                    f"{field.name} is a number of {len(str(abs(value)))} digits; at most {LARGEST:,} will do"
+                )
+        if not self.data.strip():
+            raise UserError("data is empty; it names a data set or a folder")
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
         for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
@@ -100,6 +117,8 @@ class Config:
                 raise UserError(f"unknown {name} {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
         if not 0 < self.crop[0] <= self.crop[1] <= 1:
             raise UserError(f"crop {self.crop}: two shares of the area with 0 < low <= high <= 1")
+        if self.size > 10_000:
+            raise UserError(f"size {self.size}: must be at most 10000 pixels, far more than any network here sees")
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
@@ -128,8 +147,21 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """The reverse of :meth:`as_dict`."""
-        return cls(**{**settings, "crop": tuple(settings["crop"])})
+        """The reverse of :meth:`as_dict`. A setting that an older version did not have yet takes its default.
+
+        Raises:
+            UserError: for what are no settings, as from a damaged file, naming the first that cannot be.
+        """
+        if not isinstance(settings, dict):
+            raise UserError("there are no settings in it")
+        known = {f.name for f in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
+        crop = settings.get("crop", cls.crop)
+        config = cls(**{**settings, "crop": tuple(crop) if isinstance(crop, list) else crop})
+        config.check()
+        return config
 
     def for_images(self, images) -> "Config":
         """These settings with ``clusters`` filled in, where the method needs it: the number of classes of an ImageSet.
@@ -156,6 +188,23 @@ class Config:
         return {**asdict(self), "crop": list(self.crop)}
 
 
+def _whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+_KINDS = {  # the type of a field -> whether a value fits it, and what it must be, in words
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+    str: (lambda value: isinstance(value, str), "a word"),
+    int | None: (lambda value: value is None or _whole(value), "a whole number or none"),
+    tuple[float, float]: (lambda value: isinstance(value, (tuple, list)) and len(value) == 2
+                          and all(map(_number, value)), "two numbers"),
+}  # fmt: skip
 _PRESETS = {
     "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
     "laptop": dict(crop=(0.2, 1.0)),

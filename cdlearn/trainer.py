@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cdlearn import checkpoint
 from cdlearn.augment import TwoViews, to_size
-from cdlearn.config import Config
+from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build
 from cdlearn.runtime import distributed, streams
@@ -121,21 +121,23 @@ class Trainer:
 
     def restore(self, state: dict) -> None:
         """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
+        step, seconds, sums, history = checkpoint.progress(state)
+        saved, mine = Config.from_dict(state.get("config")).as_dict(), self.config.as_dict()
+        for name in mine:
+            if name not in MACHINE and saved[name] != mine[name]:
+                raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
+        if state.get("images") != fingerprint(self.images):
+            raise UserError("the images are not those that the run began with; restore them or start a new run")
         try:
-            saved, mine = state["config"], self.config.as_dict()
-            for name in mine:
-                if name != "device" and saved[name] != mine[name]:
-                    raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-            if state["images"] != fingerprint(self.images):
-                raise UserError("the images are not those that the run began with; restore them or start a new run")
+            if step > self.steps or len(history) != step // self.steps_per_epoch:
+                raise ValueError(f"step {step} of {self.steps} with {len(history)} epochs")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-            self.history = list(state["history"])
             torch.set_rng_state(state["random"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, AttributeError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
+        self.step, self.seconds, self.history = step, seconds, list(history)
+        self.sums = {name: value.to(self.device) for name, value in sums.items()}
 
 
 def fingerprint(images: Tensor) -> list[int]:
@@ -189,7 +191,7 @@ def fit(
 
     Raises:
         UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
-        Interrupted: after SIGINT or SIGTERM, once the run is saved.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP, once the run is saved.
     """
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
     if resume:

@@ -19,6 +19,7 @@ from cdlearn.evaluate import agreement_scores, assignment_scores, clusterings, e
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
 from cdlearn.runtime import streams
+from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fresh_model
 
 STAGES = ("raw pixels", "random network", "backbone", "output")
@@ -177,11 +178,20 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
 
 
 def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history: list[dict], name="scores") -> dict:
-    """Score, print the table, write ``name``.json and the figures into ``out``; returns the scores."""
+    """Score, write ``name``.json, print the table, write the figures into ``out``; returns the scores.
+
+    What took longest is on the disk before anything is printed. A score that is not a number is null in the file.
+
+    Raises:
+        UserError: for a single image, which has no other to be compared with.
+    """
+    if len(images) < 2:
+        raise UserError(f"{len(images)} image in {config.data} cannot be scored; at least 2 are needed")
     features = stages(model, config, images.images)
     scores = score(features, images, config)
-    print(table(scores))
-    checkpoint.write_text(out / f"{name}.json", json.dumps(scores, indent=1) + "\n")
+    content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
+    checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    print(table(scores), flush=True)
     suffix = name.removeprefix("scores")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
