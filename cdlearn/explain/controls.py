@@ -43,8 +43,8 @@ def weights_matter(
         settings: passed on to explain_heads. All images need equally many segments, as in a grid.
 
     Returns:
-        One row per image and head: ``image``, ``head``, the four similarities, the same without signs (with ", size only"
-        after the name), ``fidelity`` and ``fidelity, random weights``.
+        One row per image and head: ``image``, ``head``, the four similarities, the same without signs (their
+        names end in ", size only"), ``fidelity`` and ``fidelity, random weights``.
     """
     first = explain_heads(model, images, heads, size, seed=seed, **settings)
     again = explain_heads(model, images, heads, size, seed=seed + 1, **settings)

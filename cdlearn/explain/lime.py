@@ -131,7 +131,7 @@ def check(images: Tensor, samples: int, hide: str | int | tuple[int, int, int]) 
 
 
 def keep_fits(base, fits: dict[int, tuple]) -> None:
-    """Make ``base`` note each head's (intercept, [(segment, weight)], R^2, prediction); lime keeps the last R^2 only."""
+    """Let ``base`` note each head's (intercept, [(segment, weight)], R^2, prediction); lime keeps only the last R^2."""
     fit = base.explain_instance_with_data
 
     def noted(data, answers, distances, head, *rest, **named):
