@@ -1,4 +1,4 @@
-"""The checkers of notebook 07 accept what is right and name what is wrong."""
+"""The checkers of notebook 07 accept right answers and name what is wrong with others."""
 
 from itertools import combinations
 

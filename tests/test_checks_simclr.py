@@ -121,7 +121,7 @@ def test_nt_xent_wrong(wrong, says):
 
 
 def test_nt_xent_says_by_how_much():
-    """With k = i in the denominator all-alike rows would give ln 2N: the excess is named."""
+    """With k = i in the denominator the loss is too high, and the message says by how much."""
     verdict = check_nt_xent(lambda a, b, t: F.cross_entropy(rows_of(a, b) @ rows_of(a, b).T / t, partner(len(a))))
     assert "too high" in verdict.message
 

@@ -27,7 +27,7 @@ def mean_of_heaps(labels, clusters):
 
 
 def only_the_first_numbers(labels, clusters):
-    """Right where clusters are numbered 0 to one less than their count: names them by range, not by unique."""
+    """Right for up to three clusters, because it counts in the first three only."""
     counts = [torch.bincount(labels[clusters == c]).max() for c in range(int(clusters.max()) + 1) if c in clusters]
     return sum(counts[:3]) / len(labels)
 
