@@ -61,8 +61,8 @@ def explain_heads(
             returns the segment of every pixel. (lime's own choice, quickshift, finds 1 or 2 segments at 32 px.)
         count: about how many segments.
         hide: what a hidden segment shows: "mean", its own mean colour, or one colour 0-255 for all. Hiding should take
-            away what the head reads and add nothing. A constant adds edges wherever the image has another colour. The
-            mean takes nothing away if segments are smaller than what they should hide.
+            away what the head reads and add nothing that it reads. A constant adds edges wherever the image has another
+            colour. The mean takes nothing away if segments are smaller than what they should hide.
         seed: of the random copies.
         batch_size: copies that the model sees at once.
         kernel_width: of the kernel that weights the copies; if it is small, only copies that hide little count.

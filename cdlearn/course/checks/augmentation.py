@@ -43,9 +43,7 @@ def check_generator(given, images: Tensor, setting: float) -> None:
 @checker
 def check_jitter_brightness(given):
     """Checks ``given(images, strength, generator)``: one factor in 1 +- strength per image, clamped."""
-    square = between(
-        0.2, 0.6, 8, 3, 8, 8
-    )  # as many images as columns, so that broadcasting along columns raises no error
+    square = between(0.2, 0.6, 8, 3, 8, 8)  # as many images as columns, so that a wrong axis raises no error
     factors = check_repeats(given, square, 0.4) / square
     spread = {axis: float(factors.std(axis).max()) for axis in range(4)}
     if max(spread.values()) < 1e-4:

@@ -165,9 +165,7 @@ def check_two_valued(given):
                 + alpha * entropy * (1 - LN2),
                 "You took the entropy of the mean answer; Eq. 9 is the mean of the two answers' entropies, weighted "
                 "with share and 1 - share": feature(cosine) - alpha * of_mean,
-                "You weight the two answers' entropies alike, but only a `share` of the images gets high": feature(
-                    cosine
-                )
+                "You weight the two answers' entropies alike, but only `share` of the images get high": feature(cosine)
                 - alpha * float(h.mean()),
                 "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2": feature(
                     cosine, heads - 1

@@ -124,9 +124,7 @@ def check_nmi(given) -> str:
     of: dict[str, Callable[[float, float, float], float]] = {
         "You divide by the geometric mean √(H(c) H(k)); the usual NMI (scikit-learn's and ours) has the arithmetic "
         "mean. Always say which one you use: the numbers differ.": lambda i, c, k: i / math.sqrt(c * k),
-        "You divide by the larger of the two entropies; divide by their arithmetic mean.": lambda i, c, k: (
-            i / max(c, k)
-        ),
+        "You divide by the larger of the two entropies; use their arithmetic mean.": lambda i, c, k: i / max(c, k),
         "You divide by the smaller of the two entropies, so splitting every class into many clusters costs nothing. "
         "Divide by their arithmetic mean.": lambda i, c, k: i / min(c, k),
         "You divide by the entropy of the classes alone. That is homogeneity: giving every image a cluster of its own "

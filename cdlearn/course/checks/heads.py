@@ -11,11 +11,7 @@ from cdlearn.losses import nt_xent
 def check_feature_loss(given):
     """Checks ``given(logits1, logits2, temperature) -> scalar`` against Eq. 5-8; logits: (N, K), before the sigmoid."""
     draws = torch.Generator().manual_seed(4)
-    for n, k, temperature in (
-        (6, 6, 1.0),
-        (5, 3, 1.0),
-        (4, 7, 0.5),
-    ):  # N = K first: there the shapes do not reveal rows
+    for n, k, temperature in ((6, 6, 1.0), (5, 3, 1.0), (4, 7, 0.5)):  # N = K first: its shape does not reveal rows
         logits1 = 2 * torch.randn(n, k, generator=draws)
         logits2 = logits1 + 0.7 * torch.randn(n, k, generator=draws)
         y1, y2 = logits1.sigmoid(), logits2.sigmoid()
