@@ -1,4 +1,4 @@
-"""The generated images: what they promise of themselves."""
+"""The generated images keep their promises."""
 
 import hashlib
 

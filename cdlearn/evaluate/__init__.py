@@ -19,8 +19,8 @@ from cdlearn.runtime.devices import autocast
 def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, amp: bool = True) -> dict[str, Tensor]:
     """Both stages of every image, none dropped, in order.
 
-    images: uint8 (N, 3, H, W) -> ``{"backbone": (N, dim), "output": (N, K)}``, float32 on the CPU. The model is put
-    into evaluation mode for the while, so one image's result does not depend on the others in its batch.
+    images: uint8 (N, 3, H, W) -> ``{"backbone": (N, dim), "output": (N, K)}``, float32 on the CPU. The model runs in
+    evaluation mode, so the result of an image does not depend on the others in its batch.
     """
     device = next(model.parameters()).device
     training = model.training
@@ -40,8 +40,8 @@ def embed(model: nn.Module, images: Tensor, size: int, batch_size: int = 512, am
 def raw_pixels(images: Tensor, size: int) -> Tensor:
     """The control that learns nothing: uint8 (N, 3, H, W) -> float32 (N, 3 S^2), S = size, at most 16 px.
 
-    At 32 px K-means takes four times as long and finds no more: NMI 0.115 against 0.113 on 5,000 photographs of ten
-    classes, where kNN finds less (0.325 against 0.376).
+    At 32 px K-means takes four times as long and finds no more (NMI 0.115 against 0.113 on 5,000 photographs of ten
+    classes), and kNN finds less (0.325 against 0.376).
     """
     side = min(size, 16)
     return torch.cat([to_size(part, side).flatten(1) for part in images.split(1024)])
@@ -64,11 +64,11 @@ def agreement(labels: np.ndarray, clusters: np.ndarray) -> tuple[float, float, f
 
 
 def assignment_scores(output: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> dict[str, float]:
-    """How well the clusters that a method assigns by itself, without K-means, find the labels.
+    """How well the clusters that a method assigns by itself, without K-means, match the labels.
 
-    output: (N, clusters), how much each image belongs to each; labels: (N,) integers. Returns ``nmi``, ``ari`` and
-    ``acc`` of the argmax; there is nothing random in it, hence no deviation. The clusters need not be as many as the
-    classes. Raises ValueError where output and labels differ in number.
+    output: (N, clusters), how much each image belongs to each cluster; labels: (N,) integers. Returns ``nmi``, ``ari``
+    and ``acc`` of the argmax. There is no deviation, because nothing is random. The numbers of clusters and classes may
+    differ. Raises ValueError if output and labels differ in number.
     """
     if len(output) != len(labels):
         raise ValueError(f"{len(output)} outputs for {len(labels)} labels")
@@ -86,19 +86,19 @@ def cluster(features: Tensor | np.ndarray, k: int, seed: int = 0, n_init: int = 
 def cluster_scores(
     features: Tensor | np.ndarray, labels: Tensor | np.ndarray, k: int | None = None, seeds: int = 3, n_init: int = 10
 ) -> dict[str, float]:
-    """How well K-means on ``features`` finds the labels.
+    """How well K-means clusters of ``features`` match the labels.
 
     Args:
         features: (N, D).
         labels: (N,) integers.
         k: number of clusters; None takes the number of different labels.
-        seeds: K-means is run with seeds 0 .. seeds-1, each the best of ``n_init`` starts.
+        seeds: K-means runs with seeds 0 .. seeds-1, each time with the best of ``n_init`` starts.
 
     Returns:
         ``nmi``, ``ari``, ``acc`` in 0-1 (ari can fall below 0), the mean over the seeds, and ``nmi_std`` and so on.
 
     Raises:
-        ValueError: where features and labels differ in number, or there are fewer images than clusters.
+        ValueError: if features and labels differ in number, or there are fewer images than clusters.
     """
     labels = np.asarray(labels)
     if len(features) != len(labels):
@@ -109,7 +109,7 @@ def cluster_scores(
 def clusterings(features: Tensor | np.ndarray, k: int, seeds: int = 3, n_init: int = 10) -> list[np.ndarray]:
     """K-means with each of the seeds 0 .. seeds-1: (N, D) -> cluster numbers, (N,) each.
 
-    Raises ValueError where there are fewer images than clusters.
+    Raises ValueError if there are fewer images than clusters.
     """
     if len(features) < k:
         raise ValueError(f"{len(features)} images cannot be put into {k} clusters")
@@ -128,10 +128,10 @@ def agreement_scores(labels: Tensor | np.ndarray, found: list[np.ndarray]) -> di
 
 
 def knn_accuracy(features: Tensor, labels: Tensor, neighbours: int = 20, limit: int = 4096) -> float:
-    """Share of images whose nearest other images, by cosine, vote for their label. A monitor; it chooses nothing.
+    """Share of images whose nearest neighbours (by cosine) vote for their label. A monitor; it chooses nothing.
 
-    More than ``limit`` images are thinned at random (seed 0): folders come sorted by class, so the first ones would
-    be of a few classes only.
+    At most ``limit`` images are used, drawn at random (seed 0), because folders come sorted by class and the first
+    images would be of a few classes only.
     """
     drawn = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:limit]
     x, truth = F.normalize(features[drawn].float(), dim=1), labels[drawn]
