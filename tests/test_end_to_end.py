@@ -1,4 +1,4 @@
-"""One number from beginning to end: images, training, K-means. Slow for a test, and it would notice what no other does."""
+"""One number from beginning to end: images, training, K-means. It is slow, and notices what no other test does."""
 
 from cdlearn.config import Config
 from cdlearn.data import load
