@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cdlearn import checkpoint
@@ -20,6 +21,7 @@ from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results.tables import METRICS, Row
+from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fingerprint, fit, fresh_model
 
@@ -146,7 +148,8 @@ def rows(
         for seed in seeds:
             config = Config.preset(preset, **settings | ({} if changes is RANDOM else changes) | {"seed": seed})
             if changes is RANDOM:
-                features = embed(fresh_model(config), images.images, config.size, amp=config.amp)["backbone"]
+                untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
+                features = embed(untrained, images.images, config.size, amp=config.amp)["backbone"]
                 found = control(images, config, features)
             else:
                 found = measure(config, images, home)
