@@ -55,6 +55,13 @@ def write_text(path: Path, text: str) -> None:
     write(path, lambda file: file.write(text.encode(errors="surrogateescape")))  # names of files are any bytes
 
 
+def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """Rows as CSV with a header, whole or not at all; a column that a row lacks is left empty."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
+    write_text(path, "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else [])))
+
+
 def digest(settings: dict) -> str:
     """A short name for ``settings``: the same for the same, another for others."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -7,9 +7,11 @@ anything). Random draws come from torch's own state, which the Trainer sets in e
 go through ``gathered`` first, means over images through ``averaged``, random draws for images through
 ``random_like``. ``represent(x) -> {"backbone": h, "output": y}`` returns what is evaluated.
 
-Optional: ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how
-much each image belongs to each cluster, and the largest is scored beside K-means. ``prepare(images)``, with uint8
-(N, 3, H, W), is called once, before the first step (so not when a run is resumed after it).
+Optional: ``needs_views = False`` for a method that looks at the plain images alone: no views are made, and x1 and x2
+are the plain images too. ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is
+(N, clusters), how much each image belongs to each cluster, and the largest is scored beside K-means.
+``prepare(images)``, with uint8 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after
+it).
 """
 
 from torch import nn

@@ -58,6 +58,7 @@ class Autoencoder(nn.Module):
     """
 
     needs_plain = True
+    needs_views = False
 
     def __init__(self, backbone: nn.Module, config, masked: float = 0.0, variational: bool = False):
         super().__init__()

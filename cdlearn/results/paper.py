@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cdlearn import checkpoint
@@ -22,6 +23,7 @@ from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixel
 from cdlearn.methods import needs_clusters
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
+from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
 
@@ -165,7 +167,8 @@ def rows(
             values[name] = [control(images, first, raw_pixels(images.images, first.size))]
         for config in (config for (of, _), config in configs.items() if of == name):
             if changes is RANDOM:
-                features = embed(fresh_model(config), images.images, config.size, amp=config.amp)["backbone"]
+                untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
+                features = embed(untrained, images.images, config.size, amp=config.amp)["backbone"]
                 found = control(images, config, features)
             else:
                 found = measure(config, images, home)

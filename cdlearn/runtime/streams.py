@@ -55,4 +55,6 @@ def drawing(device: torch.device, seed: int, purpose: str, step: int = 0) -> Ite
         torch.set_rng_state(cpu_state(seed, purpose, step))
         if cuda:
             set_stream(torch.cuda.default_generators[device.index or 0], seed, purpose, step)
+        elif device.type == "mps":  # which is not put back; nothing is drawn from it but here
+            torch.mps.manual_seed(int(sequence(seed, purpose, step).generate_state(1, np.uint64)[0] >> 1))
         yield
