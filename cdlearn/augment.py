@@ -1,7 +1,7 @@
 """Two random views of every image of a batch, in one pass, on the batch's device.
 
-Crop, flip, resize and blur are all linear along an axis, so each is a small matrix of its own for every image and one
-batched matrix product for all of them; the colour operations are written so that each image has its own order of them.
+Crop, flip, resize and blur are linear along each axis, so every image gets small matrices of its own, and one batched
+matrix product applies them to all images. The colour operations let every image have its own order of them.
 Every operation does what torchvision.transforms.v2.functional does for the same parameters (tests/test_augment.py).
 """
 
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CACHED = 2**20  # values of a part of a batch that a CPU works on at once
-GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, torchvision's digits
+CACHED = 2**20  # values in the part of a batch that a CPU works on at once
+GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, with torchvision's digits
 
 
 def resize_matrix(start: Tensor, length: Tensor, source: int, target: int, flip: Tensor | None = None) -> Tensor:
@@ -35,7 +35,7 @@ def resize_matrix(start: Tensor, length: Tensor, source: int, target: int, flip:
 
 
 def blur_matrix(sigma: Tensor, size: int, kernel: int) -> Tensor:
-    """Matrices of a Gaussian blur along an axis of ``size`` pixels, the edge reflected; identity where sigma is 0.
+    """Matrices of a Gaussian blur along an axis of ``size`` pixels. Edges are reflected; sigma 0 gives the identity.
 
     sigma: (M,) in pixels; kernel: odd number of taps, at most 2 size - 1. Returns (M, size, size) float32.
     """
@@ -53,7 +53,7 @@ def blur_matrix(sigma: Tensor, size: int, kernel: int) -> Tensor:
 def apply_rows_and_columns(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """(M, 3, H, W), (M, S, H), (M, T, W) -> (M, 3, S, T).
 
-    Channel by channel: a product with three at once would copy each matrix three times.
+    One channel at a time, because a product with all three would copy each matrix three times.
     """
     return torch.stack([rows @ channel @ columns.mT for channel in images.unbind(1)], dim=1)
 
@@ -82,8 +82,8 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     is_red, is_green = value == red, value == green
     hue = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green)).div_(chroma)
     hue += torch.where(is_red, 0, torch.where(is_green, 2, 4)) + 6 * shift.view(-1, 1, 1)  # in sixths of a turn
-    hue -= (hue / 6).floor_().mul_(6)  # torch.remainder says the same and takes five times as long on a CPU
-    # Of a channel whose own hue is c (red 0, green 2, blue 4) the share | |hue - c| - 3 | - 1, kept within [0, 1].
+    hue -= (hue / 6).floor_().mul_(6)  # torch.remainder gives the same but takes five times as long on a CPU
+    # A channel whose own hue is c (red 0, green 2, blue 4) gets the share | |hue - c| - 3 | - 1, clamped to [0, 1].
     share = torch.stack([hue, hue - 2, hue - 4], dim=1)
     share = share.abs_().sub_(3).abs_().sub_(1).clamp_(0, 1)
     return torch.lerp(low.unsqueeze(1), value.unsqueeze(1), share)
@@ -91,14 +91,14 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for M views; every field (M,) or (M, 3). Kept apart from TwoViews so that tests can set them."""
+    """The random draws for M views, every field (M,) or (M, 3). A class of its own lets tests set them."""
 
     top: Tensor
     left: Tensor
     height: Tensor
     width: Tensor
     flip: Tensor
-    factors: Tensor  # (M, 3): brightness, contrast, saturation, each 1 where the image keeps its own
+    factors: Tensor  # (M, 3): brightness, contrast, saturation; 1 leaves the image as it is
     order: Tensor  # (M, 3): the order in which these three are applied
     hue_after: Tensor  # how many of the three come before the hue
     hue: Tensor
@@ -113,8 +113,8 @@ class Draws:
 class TwoViews:
     """Random resized crop, flip, colour jitter, grayscale, blur: the augmentation of SimCLR and CC.
 
-    ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and gives two float32 (N, 3, size, size) in [0, 1].
-    Each view of each image has its own draw of everything; the same generator state gives the same views.
+    ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and returns two float32 (N, 3, size, size) in [0, 1].
+    Each view of each image has its own random draws. The same generator state gives the same views.
 
     Args:
         size: side of a view in pixels.
@@ -123,7 +123,7 @@ class TwoViews:
         hue: shifts are drawn from [-hue, hue] turns.
         jitter, gray, blur: probabilities of colour jitter, grayscale and Gaussian blur (sigma 0.1-2 at 224 px, and
             in proportion to the size).
-        both: False leaves the first view plain, only resized (the paper's Tables 7 and 10).
+        both: False only resizes the first view (the paper's Tables 7 and 10).
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class TwoViews:
     def __call__(
         self, images: Tensor, generator: torch.Generator | None = None, rank: int = 0, ranks: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """The views of ``images``, the slice of number ``rank`` of a batch cut into ``ranks``: as the batch's are."""
+        """Two views of ``images``, which are slice ``rank`` of ``ranks``: the same views as in the whole batch."""
         n, _, height, width = images.shape
         sides = 2 if self.both else 1
         draws = self.draw(sides * n * ranks, height, width, images.device, generator)
@@ -196,8 +196,8 @@ class TwoViews:
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1].
 
-        A CPU does so in parts that stay in its cache, sorted by where the hue falls (see jitter). On a GPU the numbers
-        that this takes would have to be waited for.
+        A CPU works on parts that fit its cache, sorted by the place of the hue (see jitter). A GPU does not, because
+        it would have to wait for the numbers that this takes.
         """
         if images.device.type != "cpu":
             return self.apply_part(images, draws)
@@ -207,7 +207,7 @@ class TwoViews:
         return (torch.cat(made) if len(made) > 1 else made[0])[sort.argsort()]
 
     def apply_part(self, images: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
-        """The same, in one go; ``in_order`` says that images come sorted by ``hue_after``."""
+        """The same for one part; ``in_order`` says that its images are sorted by ``hue_after``."""
         _, _, height, width = images.shape
         rows = resize_matrix(draws.top, draws.height, height, self.size)
         columns = resize_matrix(draws.left, draws.width, width, self.size, draws.flip)
@@ -225,16 +225,16 @@ class TwoViews:
 def jitter(x: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
     """Brightness, contrast, saturation and hue in each image's own order; writes into ``x``.
 
-    The first three are all blends: with black, with the mean grey, with the grey image. So one pass serves all images
-    whatever their order, and the hue, whose place differs too, falls between two rounds of such passes: a pass that
-    an image takes in the other round has the factor 1. ``in_order`` says that images come sorted by ``hue_after``:
-    then those that a pass concerns are a slice, and it is half the work (all of TwoViews, 256 views on two cores: at
-    96 px 87 to 73 ms, at 32 px 9.5 to 8.1).
+    The first three are blends: with black, with the mean grey, with the grey image. So one pass serves all images,
+    whatever their order. The place of the hue differs too, so the hue falls between two rounds of such passes. A pass
+    that an image takes in the other round has the factor 1. ``in_order`` says that images are sorted by ``hue_after``.
+    Then each pass concerns one slice of them, which halves the work (all of TwoViews, 256 views on two cores: at 96 px
+    87 to 73 ms, at 32 px 9.5 to 8.1).
     """
-    factors = draws.factors.gather(1, draws.order)  # (M, 3), by place now, as what follows is
+    factors = draws.factors.gather(1, draws.order)  # (M, 3), from here on in the order of application
     comes_first = torch.arange(3, device=x.device) < draws.hue_after.view(-1, 1)
-    later = (~comes_first).sum(0).tolist() if in_order else [0] * 3  # where the images begin whose hue comes later
-    is_dark, is_flat = draws.order == 0, draws.order < 2  # blended with black; with one tone all over
+    later = (~comes_first).sum(0).tolist() if in_order else [0] * 3  # the first image whose hue comes later
+    is_dark, is_flat = draws.order == 0, draws.order < 2  # blends with black; blends with one tone
     for before_hue in (True, False):
         own = torch.where(comes_first == before_hue, factors, 1)
         for place in range(3):
@@ -250,7 +250,7 @@ def jitter(x: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
 
 
 def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, float]) -> tuple[Tensor, ...]:
-    """torchvision's RandomResizedCrop: ten tries at an area and a ratio that fit, else the largest centred crop.
+    """torchvision's RandomResizedCrop: the first of ten draws that fits, else the largest centred crop.
 
     Returns top, left, height, width, each (m,) int64 in pixels.
     """

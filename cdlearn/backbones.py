@@ -34,8 +34,8 @@ class ResidualBlock(nn.Module):
 class TinyResNet(nn.Module):
     """A stem and three residual blocks: (N, 3, S, S) in [0, 1] -> (N, 4 width), averaged over the image.
 
-    The small stem folds each 2x2 square of pixels into 12 channels and looks at 3x3 of those: nothing is lost, and
-    all later work is on a quarter of the positions, so that a minute of training shows more views.
+    The small stem folds each 2x2 square of pixels into 12 channels, then applies a 3x3 convolution. This loses nothing
+    and leaves a quarter of the positions, so a minute of training shows more views.
     """
 
     def __init__(self, width: int = 32, stem: str = "small"):
@@ -62,8 +62,8 @@ def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
     Args:
         name: tiny, resnet18, resnet34 or resnet50.
         stem: ``imagenet`` shrinks the image 4 times before the first block (7x7, stride 2, max-pool): right for 224 px.
-            ``small`` (3x3, stride 1, no pool) keeps it: right for 32 px, where the other loses nearly everything.
-        width: channels of tiny's stem; the ResNets have their own.
+            ``small`` (3x3, stride 1, no pool) keeps it: right for 32 px, where ``imagenet`` loses nearly all.
+        width: channels of tiny's stem; the ResNets ignore it.
 
     Raises:
         ValueError: for an unknown name or stem.
@@ -85,7 +85,7 @@ def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
 
 
 def warn_about_stem(stem: str, size: int) -> None:
-    """Say so when small images meet the stem made for large ones (NMI fell to 0.02 in published trials)."""
+    """Warn when small images meet the stem for large ones (NMI fell to 0.02 in published trials)."""
     if stem == "imagenet" and size <= 64:
         print(
             f"warning: the imagenet stem shrinks {size} px images to {size // 4} px; use --stem small", file=sys.stderr

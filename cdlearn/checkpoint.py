@@ -1,8 +1,10 @@
 """Checkpoints that describe themselves, load as weights only, and are never half written."""
 
+import errno
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from torch import Tensor
 
 from cdlearn.config import Config
 from cdlearn.methods import build
@@ -18,11 +21,11 @@ from cdlearn.runtime.errors import UserError
 FORMAT = "cdlearn checkpoint 1"
 
 
-def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
+def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the command again") -> None:
     """Let ``content`` write the bytes of ``path``, whole or not at all.
 
     They go to a file beside it that takes its name only when complete and on the disk, so a full disk or a kill leaves
-    the old file as it was.
+    the old file as it was. then: what to do when the trouble is mended.
 
     Raises:
         UserError: where it cannot be written.
@@ -40,7 +43,8 @@ def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
     except OSError as error:
         reason = error.strerror or error
         kept = "; the one from before is whole" if path.exists() else ""
-        raise UserError(f"cannot save {path} ({reason}){kept}; free some space, then --resume {path.parent}") from error
+        mend = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        raise UserError(f"cannot save {path} ({reason}){kept}; {mend}, then {then}") from error
     finally:
         if part:
             Path(part).unlink(missing_ok=True)
@@ -48,7 +52,14 @@ def write(path: Path, content: Callable[[BinaryIO], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A small text file, whole or not at all; see :func:`write`."""
-    write(path, lambda file: file.write(text.encode()))
+    write(path, lambda file: file.write(text.encode(errors="surrogateescape")))  # names of files are any bytes
+
+
+def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """Rows as CSV with a header, whole or not at all; a column that a row lacks is left empty."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
+    write_text(path, "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else [])))
 
 
 def digest(settings: dict) -> str:
@@ -60,7 +71,7 @@ def save(path: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them); see :func:`write`."""
     buffer = io.BytesIO()  # torch hides the reason of a failed write, so it writes to memory
     torch.save({"format": FORMAT, **state}, buffer)
-    write(path, lambda file: file.write(buffer.getbuffer()))
+    write(path, lambda file: file.write(buffer.getbuffer()), f"--resume {Path(path).parent}")
 
 
 def read(path: Path) -> dict:
@@ -81,6 +92,27 @@ def read(path: Path) -> dict:
     return state
 
 
+def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str, float]]]:
+    """How far a checkpoint is: step, seconds of the epoch at hand, sums of its loss terms, a row per finished epoch.
+
+    Raises:
+        UserError: where these cannot be, as in a file that something else wrote.
+    """
+    step, seconds, sums, history = (state.get(name) for name in ("step", "seconds", "sums", "history"))
+    rows = history if isinstance(history, list) and all(isinstance(row, dict) for row in history) else [{}]
+    sound = {
+        "step": type(step) is int and step >= 0,
+        "seconds": type(seconds) in (int, float) and 0 <= seconds < math.inf,
+        "sums": isinstance(sums, dict) and all(isinstance(v, Tensor) and v.shape == () for v in sums.values()),
+        "history": [row.get("epoch") for row in rows] == list(range(1, len(rows) + 1))
+        and all(type(value) in (int, float) for row in rows for value in row.values()),
+    }
+    for name, fine in sound.items():
+        if not fine:
+            raise UserError(f"the checkpoint is damaged: its {name} cannot be")
+    return step, seconds, sums, history
+
+
 def load_model(run: str | Path):
     """The trained model of a run (folder or checkpoint file), in evaluation mode, and its Config.
 
@@ -90,10 +122,10 @@ def load_model(run: str | Path):
     path = Path(run)
     state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
     try:
-        config = Config.from_dict(state["config"])
+        config = Config.from_dict(state.get("config"))
         model = build(config)
         model.load_state_dict(state["model"])
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError, UserError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is refused: its settings and weights do not fit together ({reason})") from error
     return model.eval(), config

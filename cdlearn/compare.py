@@ -9,7 +9,8 @@ import torch
 from cdlearn.config import PRESETS, Config
 from cdlearn.methods import METHODS
 from cdlearn.results import paper, tables
-from cdlearn.runtime.commandline import guarded, settings_parser
+from cdlearn.results.run_folder import data_name, make_folder
+from cdlearn.runtime.commandline import folder, guarded, settings_parser
 from cdlearn.runtime.errors import UserError
 
 
@@ -27,7 +28,7 @@ def _compare(arguments: list[str]) -> None:
     )
     made.add_argument("--table", type=int, required=True, help="2 to 10")
     made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
-    made.add_argument("--out", type=Path, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
+    made.add_argument("--out", type=folder, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
     asked = vars(made.parse_args(arguments))
     number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
     if "seed" in asked:
@@ -37,14 +38,20 @@ def _compare(arguments: list[str]) -> None:
     if "crop" in asked:
         asked["crop"] = tuple(asked["crop"])
     paper.published(number)
+    make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
     found = paper.rows(number, preset, tuple(seeds), **asked)
-    data = Path(asked.get("data", "shapes")).name
-    shown = [word if "/" not in word else f"path/to/{Path(word).name}" for word in arguments]
-    note = f"Measured with `{shlex.join(['python', '-m', 'cdlearn.compare', *shown])}`; mean ± std over training seeds."
-    for path in tables.write(found, number, data, note, out):
+    command = shlex.join(["python", "-m", "cdlearn.compare", *map(shown, arguments)])
+    note = f"Measured with `{command}`; mean ± std over training seeds."
+    for path in tables.write(found, number, asked.get("data", Config.data), note, out):
         print(path)
     print("\n" + tables.markdown(found, number, note))
+
+
+def shown(word: str) -> str:
+    """A word of the command line for a table that others read: of a path only the last name is their business."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}path/to/{data_name(value)}" if "/" in value else word
 
 
 if __name__ == "__main__":

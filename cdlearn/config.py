@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 
 from cdlearn.backbones import BACKBONES, STEMS
 from cdlearn.methods import METHODS, needs_clusters
 from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
+MACHINE = ("device", "compile", "amp")  # settings that say where and how to compute, not what: a run may change them
+LARGEST = 10**12  # of any whole number: beyond it nothing ends, and products stop fitting 64 bits
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Config:
     head_batch_norm: bool = True  # before the sigmoid; without it heads fall to 0.5 (Table 4)
     per_view_batch_norm: bool = False  # True as published: two passes, each normalised by itself; slower
     # the views
+    recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" leaves those below alone
     crop: tuple[float, float] = (0.08, 1.0)  # share of the area a crop keeps
     brightness: float = 0.4
     contrast: float = 0.4
@@ -52,6 +56,7 @@ class Config:
     lr: float = 1e-3
     warmup: int = 50  # steps in which the learning rate rises; BatchNorm settles meanwhile
     cosine: bool = True  # to zero, without restarts
+    epoch_schedule: bool = False  # True as published: the learning rate changes once per epoch, not with every step
     clip: float = 1.0  # largest gradient norm; 0 for no clipping
     # the machine
     device: str = ""  # "" takes cuda where there is one
@@ -73,18 +78,37 @@ class Config:
         for key in overrides:
             if key not in known:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+        if overrides.get("epochs") and "views" in overrides:
+            raise UserError("epochs and views both say how long to train; give one of them")
         settings = {"rung": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
         if data == "shapes" and name != "paper":
             settings |= _ON_SHAPES[name]
-        if data in _STRONG_COLOUR and name == "paper":
-            settings |= _STRONG_COLOUR[data]
+        if name == "paper":
+            settings["recipe"] = data if data in _RECIPES else "cifar"
+        recipe = overrides.get("recipe", settings.get("recipe", ""))
+        if recipe not in ("", *_RECIPES):
+            known = ", ".join(_RECIPES)
+            raise UserError(f"unknown recipe {recipe!r}{did_you_mean(recipe, _RECIPES)}; there are {known}")
+        settings |= _RECIPES.get(recipe, {})
+        if "views" in overrides:
+            settings["epochs"] = 0  # or the preset's own would outvote them
         config = cls(**{**settings, **overrides})
         config.check()
         return config
 
     def check(self) -> None:
         """Raises UserError for the first setting that cannot work, naming it."""
+        for field in fields(self):
+            value, (fits, needed) = getattr(self, field.name), _KINDS[field.type]
+            if not fits(value):
+                raise UserError(f"{field.name} {value!r}: must be {needed}")
+            if isinstance(value, Integral) and abs(value) > LARGEST:
+                raise UserError(
+                    f"{field.name} is a number of {len(str(abs(value)))} digits; at most {LARGEST:,} will do"
+                )
+        if not self.data.strip():
+            raise UserError("data is empty; it names a data set or a folder")
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
         for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
@@ -93,6 +117,8 @@ class Config:
                 raise UserError(f"unknown {name} {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
         if not 0 < self.crop[0] <= self.crop[1] <= 1:
             raise UserError(f"crop {self.crop}: two shares of the area with 0 < low <= high <= 1")
+        if self.size > 10_000:
+            raise UserError(f"size {self.size}: must be at most 10000 pixels, far more than any network here sees")
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
@@ -121,8 +147,21 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """The reverse of :meth:`as_dict`."""
-        return cls(**{**settings, "crop": tuple(settings["crop"])})
+        """The reverse of :meth:`as_dict`. A setting that an older version did not have yet takes its default.
+
+        Raises:
+            UserError: for what are no settings, as from a damaged file, naming the first that cannot be.
+        """
+        if not isinstance(settings, dict):
+            raise UserError("there are no settings in it")
+        known = {f.name for f in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
+        crop = settings.get("crop", cls.crop)
+        config = cls(**{**settings, "crop": tuple(crop) if isinstance(crop, list) else crop})
+        config.check()
+        return config
 
     def for_images(self, images) -> "Config":
         """These settings with ``clusters`` filled in, where the method needs it: the number of classes of an ImageSet.
@@ -149,20 +188,37 @@ class Config:
         return {**asdict(self), "crop": list(self.crop)}
 
 
+def _whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+_KINDS = {  # the type of a field -> whether a value fits it, and what it must be, in words
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+    str: (lambda value: isinstance(value, str), "a word"),
+    int | None: (lambda value: value is None or _whole(value), "a whole number or none"),
+    tuple[float, float]: (lambda value: isinstance(value, (tuple, list)) and len(value) == 2
+                          and all(map(_number, value)), "two numbers"),
+}  # fmt: skip
 _PRESETS = {
     "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
     "laptop": dict(crop=(0.2, 1.0)),
     "gpu": dict(backbone="resnet18", hidden=512, batch_size=512, heads=256, dim=256, epochs=200, crop=(0.2, 1.0),
                 compile=True),
     "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
-                  per_view_batch_norm=True),
+                  per_view_batch_norm=True, amp=False, epoch_schedule=True),
 }  # fmt: skip
 # Shapes keep all they have to tell in every crop, and their hue is to be ignored: a gentler crop, a full turn of hue
 _ON_SHAPES = {
     "smoke": dict(crop=(0.5, 1.0), hue=0.5),
-    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=16, heads=256),
+    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12, heads=256),
     "gpu": dict(crop=(0.5, 1.0), hue=0.5),
 }
-# s = 1 instead of 0.5 on STL-10 and ImageNet-10, and blur on the latter
-_STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
-_STRONG_COLOUR = {"stl10": _STRONG, "imagenet10": {**_STRONG, "blur": 0.5}}
+# Section 4 of the paper: colour strength s = 0.5 on CIFAR, s = 1 on STL-10 and ImageNet-10, and blur on the latter
+_WEAK, _STRONG = (dict(brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s) for s in (0.5, 1.0))
+_RECIPES = {"cifar": _WEAK, "stl10": _STRONG, "imagenet10": {**_STRONG, "blur": 0.5}}

@@ -20,14 +20,14 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Normalised temperature-scaled cross entropy between paired rows (Eq. 2-4; SimCLR's Eq. 1).
 
     Row i of ``a`` and row i of ``b`` are a positive pair; the other 2M-2 rows are negatives. Similarity is the
-    cosine. The mean over all 2M rows is returned, so the loss does not change when ``a`` and ``b`` are swapped.
+    cosine. The loss is the mean over all 2M rows, so swapping ``a`` and ``b`` does not change it.
 
     Args:
         a, b: (M, D), any float type; the arithmetic is done in float32 at least.
         temperature: divides the cosines; > 0.
 
     Returns:
-        A scalar in nats. ln(2M-1) when all rows are alike.
+        A scalar in nats; ln(2M-1) when all rows are alike.
 
     Raises:
         ValueError: for shapes that do not pair up, or for M < 2 (there is nothing to contrast with).
@@ -38,7 +38,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
         raise ValueError("nt_xent needs at least 2 rows (images or heads): with 1 there are no negatives")
     if temperature <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    with torch.autocast(a.device.type, enabled=False):  # in bf16 a cosine has 3 digits: too few to be divided by 0.5
+    with torch.autocast(a.device.type, enabled=False):  # a bf16 cosine has 3 digits, too few to divide by 0.5
         rows = F.normalize(torch.cat([at_least_float32(a), at_least_float32(b)]), dim=1)
         logits = rows @ rows.T / temperature
         itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
@@ -64,8 +64,8 @@ def normalized_entropy(logits: Tensor) -> Tensor:
     """Eq. 9 and 10: mean binary entropy of the heads, divided by ln 2, so between 0 and 1.
 
     logits: the heads *before* the sigmoid, any shape -> scalar. With l = |logit| the entropy is
-    softplus(-l) + l sigmoid(-l); written so, it and its gradient stay finite and exact where p log p
-    has long become 0 * -inf (logit 9 in fp16, 7 in bf16).
+    softplus(-l) + l sigmoid(-l). This form and its gradient stay finite and exact where p log p has
+    become 0 * -inf (logit 9 in fp16, 7 in bf16).
     """
     with torch.autocast(logits.device.type, enabled=False):
         size = at_least_float32(logits).abs()
@@ -106,7 +106,7 @@ def cd_loss(
 
 
 def nt_xent_start(rows: int) -> float:
-    """ln(2M-1): NT-Xent of M pairs when every row looks like every other, as before training."""
+    """ln(2M-1): NT-Xent of M pairs when all rows are alike, as before training."""
     return math.log(2 * rows - 1)
 
 

@@ -1,4 +1,4 @@
-"""What each feature head learned: against known attributes, and by the images it answers to most and least."""
+"""What each feature head learned: its AUC for known attributes, and the images it answers to most and least."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def rank_auc(outputs: np.ndarray, is_value: np.ndarray) -> np.ndarray:
-    """The chance that a head answers more to an image with the value than to one without (Mann-Whitney; ties half).
+    """The chance that a head answers more to an image with the value than to one without (Mann-Whitney, ties half).
 
-    outputs: (N, K); is_value: bool (N,). Returns (K,): 0.5 knows nothing, 1 and 0 everything.
+    outputs: (N, K); is_value: bool (N,). Returns (K,): 0.5 for no knowledge, 1 or 0 for full knowledge.
 
     Raises:
-        ValueError: where all images have the value, or none.
+        ValueError: if all images have the value, or none.
     """
     positives = int(is_value.sum())
     negatives = len(is_value) - positives
@@ -23,7 +23,7 @@ def rank_auc(outputs: np.ndarray, is_value: np.ndarray) -> np.ndarray:
 
 
 def auc_of_ranks(ranks: np.ndarray, is_value: np.ndarray) -> np.ndarray:
-    """:func:`rank_auc` from ranks (N, K): ranking is the slow part, and hundreds of permutations share it."""
+    """:func:`rank_auc` from ranks (N, K). Ranking is slow, so hundreds of permutations share it."""
     positives = int(is_value.sum())
     return (is_value @ ranks - positives * (positives + 1) / 2) / (positives * (len(is_value) - positives))
 
@@ -33,21 +33,21 @@ def attribute_scores(
 ) -> list[dict]:
     """The best head for every value of every attribute, chosen on one half of the images and scored on the other.
 
-    Head and sign are chosen on the first half. ``null`` is the largest held-out AUC when the same is done to
-    ``permutations`` shufflings of the attribute: what choosing the best of K finds in noise. An attribute with a value
-    that is missing from a half, or with one value only, is left out.
+    Head and sign are chosen on the first half. ``null`` is the largest held-out AUC over ``permutations`` shuffled
+    copies of the attribute: what choosing the best of K heads finds in noise. Attributes with one value only, or with a
+    value that is missing from a half, are left out.
 
     Args:
-        outputs: (N, K), scores of any monotone scale.
+        outputs: (N, K), on any monotone scale.
         attributes: name -> value numbers (N,).
 
     Returns:
-        One row a value: ``attribute``, ``value``, ``head``, ``auc`` (held out), ``null``, and ``own head``: the head
-        when no two values of all attributes may share one (Hungarian match on the first half), with its ``own auc``;
-        both None for values left over when there are fewer heads than values.
+        One row per value: ``attribute``, ``value``, ``head``, ``auc`` (held out), ``null``, ``own head``, ``own auc``.
+        The own heads are the best choice that gives every value of every attribute another head (Hungarian match
+        on the first half). If there are fewer heads than values, both are None for the values left over.
 
     Raises:
-        ValueError: where outputs and attributes differ in number.
+        ValueError: if outputs and attributes differ in number.
     """
     outputs = np.asarray(outputs, dtype=np.float32)
     generator = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def attribute_scores(
     ranks = [rankdata(outputs[half], axis=0) for half in (choose, score)]
 
     def held_out(is_value):
-        """Of each head: on the first half, folded to 0.5-1, and on the second half with the first half's sign."""
+        """AUC of each head: on the first half, folded to 0.5-1, and on the second half with the sign of the first."""
         first, second = (auc_of_ranks(r, is_value[half]) for r, half in zip(ranks, (choose, score), strict=True))
         return np.maximum(first, 1 - first), np.where(first >= 0.5, second, 1 - second)
 
@@ -88,10 +88,10 @@ def attribute_scores(
 
 
 def telling_heads(outputs: Tensor, count: int = 8) -> list[int]:
-    """The heads to show: those that answer most decidedly, without two that say the same.
+    """The heads to show: those with the most decided answers, each different from the others.
 
-    outputs: (N, K). A head's decidedness is the standard deviation of its answers; one whose correlation with a head
-    already taken exceeds 0.7 is passed over. No label or attribute is looked at.
+    outputs: (N, K). A head's decidedness is the standard deviation of its answers. A head is skipped if its correlation
+    with a head already taken exceeds 0.7. Labels and attributes are not used.
     """
     centred = outputs - outputs.mean(0)
     spread = centred.norm(dim=0)
@@ -106,7 +106,7 @@ def telling_heads(outputs: Tensor, count: int = 8) -> list[int]:
 
 
 def gallery(outputs: Tensor, heads: list[int], count: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
-    """For each head the numbers of the ``count`` images it answers to most, and of those it answers to least."""
+    """For each head the numbers of the ``count`` images that it answers to most, and of those it answers to least."""
     return {
         head: (outputs[:, head].topk(count).indices, outputs[:, head].topk(count, largest=False).indices)
         for head in heads
@@ -114,10 +114,10 @@ def gallery(outputs: Tensor, heads: list[int], count: int = 6) -> dict[int, tupl
 
 
 def mutual_information_gap(outputs: Tensor | np.ndarray, attributes: dict[str, Tensor], bins: int = 20) -> float:
-    """MIG (Chen et al., 2018): by how much the best head knows an attribute better than the second best, 0-1.
+    """MIG (Chen et al., 2018): how much more the best head knows about an attribute than the second best, 0-1.
 
-    outputs: (N, K), K at least 2, cut into ``bins`` of equal count a head; mutual information is divided by the
-    attribute's entropy. The mean over the attributes that have more than one value.
+    outputs: (N, K), K at least 2; the answers of each head are cut into ``bins`` of equal count. Mutual information is
+    divided by the attribute's entropy. Returns the mean over the attributes that have more than one value.
     """
     outputs = np.asarray(outputs)
     if outputs.shape[1] < 2:

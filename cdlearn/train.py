@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -11,8 +10,8 @@ from cdlearn.config import PRESETS, Config
 from cdlearn.data import load
 from cdlearn.methods import METHODS
 from cdlearn.results import closing
-from cdlearn.results.run_folder import default_out, describe, new_run, resumed
-from cdlearn.runtime.commandline import Parser, guarded, settings_parser
+from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
+from cdlearn.runtime.commandline import Parser, folder, guarded, settings_parser
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.launch import Launch
@@ -24,8 +23,8 @@ def parser() -> Parser:
     made = settings_parser(
         "train", "Learn representations of images without labels.", Config, {"preset": PRESETS, "method": METHODS}
     )
-    made.add_argument("--out", type=Path, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
-    made.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument("--out", type=folder, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
+    made.add_argument("--resume", type=folder, metavar="RUN", help="go on with a run that was interrupted")
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
     return made
 
@@ -47,7 +46,7 @@ def _train(arguments: list[str], launch: Launch) -> None:
     if resume:
         if asked_out:
             raise UserError(f"--resume writes into {resume}; leave --out away")
-        out = resume.parent if resume.name == "checkpoint.pt" else resume
+        out = folder_of(resume)
         config, skip_bad = resumed(out, given, skip_bad)
     else:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
@@ -57,7 +56,9 @@ def _train(arguments: list[str], launch: Launch) -> None:
     check_count(config, len(images))
     pick_device(config.device)
     warn_about_stem(config.stem, config.size)
-    if not resume and launch.first:
+    if resume and launch.first:
+        note_changes(out, config)
+    elif launch.first:
         out = new_run(asked_out or default_out(config), asked_out is not None)
         describe(out, config, images, [*launch.command.split(), "-m", "cdlearn.train", *arguments], skip_bad)
     epochs = config.epochs_for(len(images))
@@ -71,7 +72,9 @@ def _train(arguments: list[str], launch: Launch) -> None:
             return
         closing.close(model, config, images, out, model.history)
     except (Interrupted, KeyboardInterrupt):
-        print(f"\nsaved; go on with: {launch.command} -m cdlearn.train --resume {out}", file=sys.stderr)
+        kept = out and (out / "checkpoint.pt").exists()
+        told = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"
+        print(f"\n{told if kept else f'stopped before anything was saved; remove {out}'}", file=sys.stderr)
         raise
     trained = sum(row["seconds"] for row in model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")

@@ -12,22 +12,27 @@ from tqdm import tqdm
 
 from cdlearn import checkpoint
 from cdlearn.augment import TwoViews, to_size
-from cdlearn.config import Config
+from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build
-from cdlearn.runtime import distributed
-from cdlearn.runtime.devices import autocast, keep_memory, pick_device
+from cdlearn.runtime import compiling, distributed, feeding, streams
+from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.signals import caught_signals
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
-SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end worth one
+SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end worth one; on a CPU, where it is cheap
 LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
 
 
-def learning_rate(config: Config, step: int, steps: int) -> float:
-    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts."""
+def learning_rate(config: Config, step: int, steps: int, per_epoch: int = 1) -> float:
+    """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts.
+
+    per_epoch: steps in an epoch; with ``epoch_schedule`` the decay stands still within one.
+    """
     rise = min(1.0, (step + 1) / max(1, min(config.warmup, steps // 10)))
+    if config.epoch_schedule:
+        step -= step % per_epoch
     fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if config.cosine else 1.0
     return config.lr * rise * fall
 
@@ -41,58 +46,86 @@ class Trainer:
 
     def __init__(self, config: Config, images: Tensor, model: nn.Module | None = None):
         check_count(config, len(images))
-        self.config, self.images = config, images
+        self.config = config
         self.device = distributed.own_device(pick_device(config.device))
-        if self.device.type == "cpu":
-            keep_memory()
-        if self.device.type == "cuda" and images.nbytes < 0.5 * torch.cuda.mem_get_info(self.device)[0]:
-            self.images = images.to(self.device)  # uint8 on the device: no copy in the loop
+        tune(self.device)
+        self.images = feeding.nearest(images, self.device)
+        self.batches = feeding.Batches(self.images, self.device)
         model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.views = TwoViews.of(config)
         self.generator = torch.Generator(self.device)
-        self.loss = distributed.replicated(self.model, self.forward)
-        if config.compile and self.device.type == "cuda":
-            self.loss = torch.compile(self.loss)
-            self.views.apply_part = torch.compile(self.views.apply_part)
+        self.shown = 2 if getattr(model, "needs_views", True) else 1  # views of an image, or the image itself
+        self.network = distributed.replicated(self.model, self.forward)
+        self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
+        self.started = False
         self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
         self.step = 0
-        self.shuffled = -1  # the epoch whose order of images is at hand
+        self.order = (-1, Tensor())  # an epoch, and the order of images in it
         self.seconds = 0.0  # of training in the epoch at hand
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # a row an epoch
 
     def forward(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        with autocast(self.device, self.config.amp):
-            return self.model.training_loss(x1, x2, x)
+        return self.model.training_loss(x1, x2, x)
 
-    def train_step(self) -> Tensor:
-        """One step; returns a number, on the device, that is finite where loss and gradient are."""
-        epoch, place = divmod(self.step, self.steps_per_epoch)
-        if self.shuffled != epoch:
-            shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-            self.order = torch.randperm(len(self.images), generator=shuffle)
-            self.order = self.order.to(self.images.device)
-            self.shuffled = epoch
-        size, rank, ranks = self.config.batch_size, distributed.rank(), distributed.ranks()
-        index = self.order[place * size :][:size][distributed.part(size)]
-        batch = self.images[index].to(self.device, non_blocking=True)
-        self.generator.manual_seed(self.config.seed * 1_000_003 + 2**40 + self.step)
-        x1, x2 = self.views(batch, self.generator, rank, ranks)
-        x = to_size(batch, self.config.size) if self.model.needs_plain else x1
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
+    def loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """The terms of the method's loss, in the precision of the run."""
+        with self.precision:
+            return self.network(x1, x2, x)
+
+    def compile(self) -> None:
+        """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
+        self.views.apply_part = compiling.compiled(self.views.apply_part)
+        if compiling.loss_pays():
+            self.network = compiling.compiled(self.network)
+
+    def index(self, step: int) -> Tensor:
+        """The numbers of the images that this process sees in a step; their order is another in every epoch."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self.order[0] != epoch:
+            order = torch.randperm(len(self.images), generator=streams.generator(self.config.seed, "order", epoch))
+            self.order = (epoch, order.to(self.images.device))
+        size = self.config.batch_size
+        return self.order[1][place * size :][:size][distributed.part(size)]
+
+    def gradient(self, batch: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss of a batch, and their gradient in the weights."""
+        x1 = x2 = x = to_size(batch, self.config.size) if self.model.needs_plain or self.shown == 1 else None
+        if self.shown == 2:
+            streams.set_stream(self.generator, self.config.seed, "views", self.step)
+            x1, x2 = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
+        with streams.drawing(self.device, self.config.seed, "noise", self.step):  # what a method draws itself
+            terms = self.loss(x1, x2, x1 if x is None else x)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        return terms
+
+    def first_gradient(self, batch: Tensor) -> dict[str, Tensor]:
+        """The same in the first step that this process takes, in which the method prepares and compiling may fail."""
+        self.started = True
         if self.step == 0 and hasattr(self.model, "prepare"):
             self.model.prepare(self.images)
             distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # what a method draws itself
-            torch.manual_seed(self.config.seed * 1_000_003 + 2**41 + self.step)
-            terms = self.loss(x1, x2, x)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
+        if not compiling.pays(self.config.compile, self.device, self.steps - self.step):
+            return self.gradient(batch)
+        plain = self.views.apply_part, self.network
+        self.compile()
+        terms = compiling.attempt(lambda: self.gradient(batch), self.model)
+        if terms is None:
+            self.views.apply_part, self.network = plain
+        return terms or self.gradient(batch)
+
+    def train_step(self) -> Tensor:
+        """One step; returns a number, on the device, that is finite where loss and gradient are."""
+        more = self.batches.ahead and self.step + 1 < self.steps
+        batch = self.batches(self.index(self.step), self.index(self.step + 1) if more else None)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
+        terms = self.gradient(batch) if self.started else self.first_gradient(batch)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
         self.optimizer.step()
         for name, value in terms.items():
@@ -117,27 +150,34 @@ class Trainer:
 
     def restore(self, state: dict) -> None:
         """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
+        step, seconds, sums, history = checkpoint.progress(state)
+        saved, mine = Config.from_dict(state.get("config")).as_dict(), self.config.as_dict()
+        for name in mine:
+            if name not in MACHINE and saved[name] != mine[name]:
+                raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
+        if state.get("images") != fingerprint(self.images):
+            raise UserError("the images are not those that the run began with; restore them or start a new run")
         try:
-            saved, mine = state["config"], self.config.as_dict()
-            for name in mine:
-                if name != "device" and saved[name] != mine[name]:
-                    raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-            if state["images"] != fingerprint(self.images):
-                raise UserError("the images are not those that the run began with; restore them or start a new run")
+            if step > self.steps or len(history) != step // self.steps_per_epoch:
+                raise ValueError(f"step {step} of {self.steps} with {len(history)} epochs")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-            self.history = list(state["history"])
             torch.set_rng_state(state["random"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, AttributeError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
+        self.step, self.seconds, self.history = step, seconds, list(history)
+        self.sums = {name: value.to(self.device) for name, value in sums.items()}
 
 
 def fingerprint(images: Tensor) -> list[int]:
     """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to know them again."""
     some = images[:: max(1, len(images) // 256)]
     return [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
+
+
+def all_finite(model: nn.Module) -> bool:
+    """Whether every weight and every buffer is: BatchNorm's variances can be infinite where no weight is."""
+    return bool(torch.stack([value.isfinite().all() for value in model.state_dict().values()]).all())
 
 
 def check_count(config: Config, images: int) -> None:
@@ -157,12 +197,8 @@ def check_count(config: Config, images: int) -> None:
 
 def fresh_model(config: Config) -> nn.Module:
     """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
-    state = torch.get_rng_state()
-    torch.manual_seed(config.seed)
-    try:
+    with streams.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config)
-    finally:
-        torch.set_rng_state(state)
 
 
 def fit(
@@ -189,7 +225,7 @@ def fit(
 
     Raises:
         UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
-        Interrupted: after SIGINT or SIGTERM, once the run is saved.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP, once the run is saved.
     """
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
     if resume:
@@ -201,7 +237,7 @@ def fit(
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
     if out:
-        checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
+        checkpoint.write_rows(out / "metrics.csv", trainer.history)
     trainer.model.history = trainer.history
     return trainer.model.eval()
 
@@ -209,15 +245,10 @@ def fit(
 def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
     """The loop: steps, looks, epochs, saves."""
     per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
-    alone = distributed.ranks() == 1
-    bar = tqdm(
-        total=trainer.steps * batch * 2,
-        initial=trainer.step * batch * 2,
-        unit="views",
-        unit_scale=True,
-        disable=not progress,
-        dynamic_ncols=True,
-    )
+    alone, cheap = distributed.ranks() == 1, trainer.device.type == "cpu"
+    seen, unit = batch * trainer.shown, "views" if trainer.shown == 2 else "images"
+    shown = dict(unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)
+    bar = tqdm(total=trainer.steps * seen, initial=trainer.step * seen, **shown)
     saved = time.monotonic()
     trainer.model.train()
     with bar:
@@ -231,10 +262,10 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                     break
             stop, finite = distributed.agree(caught, finite)
             since = time.monotonic() - saved
-            due = since > (SAVE_AFTER_EPOCH if ended else SAVE_EVERY) or trainer.step == trainer.steps
+            due = since > (SAVE_AFTER_EPOCH if ended and cheap else SAVE_EVERY) or trainer.step == trainer.steps
             to_save = out is not None and bool(due or stop)
             # a finite gradient can still make a step too large: such weights must not replace the good ones on disk
-            if not finite or (to_save and not all(p.isfinite().all() for p in trainer.model.parameters())):
+            if not finite or (to_save and not all_finite(trainer.model)):
                 raise UserError(
                     f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
                     f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
@@ -243,7 +274,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
             done = (trainer.step - 1) % per_epoch + 1
             bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
             bar.set_postfix({name: f"{value.item() / done:.3f}" for name, value in trainer.sums.items()}, refresh=False)
-            bar.update(trainer.step * batch * 2 - bar.n)
+            bar.update(trainer.step * seen - bar.n)
             if ended:
                 end_epoch(trainer, epoch)
                 if after_epoch:
@@ -259,9 +290,9 @@ def end_epoch(trainer: Trainer, epoch: int) -> None:
     """Close the epoch: one row for metrics.csv, the sums back to nothing."""
     count = trainer.steps_per_epoch
     row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
-    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps)
+    row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps, count)
     row["seconds"] = round(trainer.seconds, 3)
-    row["views/s"] = round(2 * count * trainer.config.batch_size / trainer.seconds, 1)
+    row["views/s"] = round(trainer.shown * count * trainer.config.batch_size / trainer.seconds, 1)
     trainer.history.append(row)
     trainer.sums, trainer.seconds = {}, 0.0
 
@@ -269,11 +300,4 @@ def end_epoch(trainer: Trainer, epoch: int) -> None:
 def save(trainer: Trainer, out: Path) -> None:
     """checkpoint.pt, then metrics.csv from its history: a resumed run's rows follow on without gap or repetition."""
     checkpoint.save(out / "checkpoint.pt", trainer.state())
-    checkpoint.write_text(out / "metrics.csv", to_csv(trainer.history))
-
-
-def to_csv(rows: list[dict[str, float]]) -> str:
-    """Rows as CSV with a header; a column that a row lacks is left empty."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
-    return "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else []))
+    checkpoint.write_rows(out / "metrics.csv", trainer.history)

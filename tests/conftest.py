@@ -1,7 +1,14 @@
-"""What the tests share. The preset is set here, at module level, because notebook kernels start before fixtures do."""
+"""What the tests share. Settings are made here, at module level, because notebook kernels start before fixtures do.
+
+CUDA is hidden before PyTorch looks for it: a GPU adds up in no fixed order, so nothing on it is equal bit for bit. What
+is to be tested on one stands in test_gpu.py, which opens a process that sees it.
+"""
 
 import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers would spin against each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -9,6 +16,9 @@ from PIL import Image
 
 os.environ.setdefault("CDLEARN_PRESET", "smoke")
 os.environ.setdefault("TQDM_DISABLE", "1")
+if not os.environ.get("CDLEARN_TEST_GPU"):
+    CUDA_BEFORE = os.environ.get("CUDA_VISIBLE_DEVICES")  # None: all of them
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 from cdlearn.augment import TwoViews
 from cdlearn.config import Config
 from cdlearn.data.shapes import make_shapes
+from cdlearn.runtime import compiling
 from cdlearn.runtime.devices import fast_bf16, pick_device
 from cdlearn.trainer import Trainer, fresh_model
 
@@ -77,7 +78,8 @@ class Ours(Step):
         self.all = self.trainer.views
         self.crop = TwoViews(config.size, config.crop, jitter=0, gray=0, blur=0)
         if config.compile and self.device.type == "cuda":  # as the Trainer's are
-            self.crop.apply_part = torch.compile(self.crop.apply_part)
+            self.trainer.compile()
+            self.crop.apply_part = compiling.compiled(self.crop.apply_part)
         self.model.train()
 
     def views(self, cropped_only: bool):

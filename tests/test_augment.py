@@ -117,7 +117,7 @@ def test_draws_keep_their_rules():
 
 
 def test_crop_sizes_follow_torchvisions_rule():
-    """The same distribution of areas and ratios as RandomResizedCrop.get_params, by their means."""
+    """Areas and ratios have the same means as those of RandomResizedCrop.get_params."""
     from torchvision.transforms import RandomResizedCrop
 
     torch.manual_seed(0)
@@ -151,7 +151,7 @@ def test_parts_of_a_batch_are_the_batch_and_stay_in_its_order(images, monkeypatc
     whole = views.apply_part(many, draws)
     monkeypatch.setattr(augment, "CACHED", 1)  # parts of 16, the fewest
     assert torch.equal(views.apply(many, draws), whole)
-    assert len({view.sum().item() for view in whole}) > 32  # an order to be lost
+    assert len({view.sum().item() for view in whole}) > 32  # enough different views for a lost order to show
 
 
 def test_a_single_pixel_can_be_blurred():
@@ -161,7 +161,7 @@ def test_a_single_pixel_can_be_blurred():
 
 @pytest.mark.parametrize("blur", [0.0, 0.5])
 def test_the_views_compile_whole_as_the_gpu_preset_asks(images, blur):
-    """``fullgraph`` fails at anything that has to leave the graph; the tracing is the same for every device."""
+    """``fullgraph`` fails at anything that must leave the graph. Tracing is the same on every device."""
     views = TwoViews(24, blur=blur)
     batch = images.repeat(2, 1, 1, 1)
     draws = views.draw(len(batch), 40, 48, "cpu", torch.Generator().manual_seed(0))

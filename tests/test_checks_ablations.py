@@ -1,4 +1,4 @@
-"""The checkers of notebook 07 accept what is right and name what is wrong."""
+"""The checkers of notebook 07 accept right answers and name what is wrong with others."""
 
 from itertools import combinations
 
@@ -42,10 +42,10 @@ def test_right_answers_and_stubs(check, right):
         (lambda e, b: switch(True, b), "alpha weighs the entropy"),
         (lambda e, b: switch(e, True), "heads' BatchNorm is not switched"),
         (lambda e, b: switch(e, b, cosine=True), "schedule or the clipping is still on"),
-        (lambda e, b: switch(e, b, alpha=2.0 * e), "leaves it else as is"),
-        (lambda e, b: switch(e, b, heads=32), "something else is changed"),
+        (lambda e, b: switch(e, b, alpha=2.0 * e), "only switches a part"),
+        (lambda e, b: switch(e, b, heads=32), "you change something else"),
         (lambda e, b: switch(e, b, alfa=1.0), "did you mean alpha"),
-        (lambda e, b: [e, b], "a dictionary of settings is wanted"),
+        (lambda e, b: [e, b], "should be a dictionary of settings"),
     ],
 )
 def test_wrong_switches(wrong, words):
@@ -58,7 +58,7 @@ def test_wrong_switches(wrong, words):
     [
         (
             lambda a, b: np.mean([abs(g) > abs(np.mean(a) - np.mean(b)) + 1e-9 for g in gaps(a, b)]),
-            "MORE than what was",
+            "MORE than the real",
         ),
         (lambda a, b: np.mean([g >= np.mean(a) - np.mean(b) - 1e-9 for g in gaps(a, b)]), "one direction only"),
         (lambda a, b: 1 - permutation_test(a, b), "differs less"),

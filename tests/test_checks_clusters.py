@@ -34,7 +34,7 @@ def naive_imbalance(log_p):
 
 
 def padded_imbalance(log_p):
-    """Its value is right where a cluster is empty, its gradient is not."""
+    """With an empty cluster its value is right but its gradient is not."""
     mean = log_p.exp().mean(0)
     return math.log(log_p.shape[1]) + torch.where(mean > 0, mean * mean.log(), 0).sum()
 

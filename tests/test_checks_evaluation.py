@@ -81,7 +81,7 @@ def greedy(labels, clusters):
         (lambda a, b: table(a, b)[linear_sum_assignment(table(a, b))].sum() / len(a), "worst"),
         (lambda a, b: accuracy(a, b) * len(a), "divide by N"),
         (lambda a, b: accuracy(a, b) * 0.9, "it should be"),
-        (lambda a, b: table(a, b).max(0) / len(a), "one number is wanted"),
+        (lambda a, b: table(a, b).max(0) / len(a), "should be one number"),
     ],
 )
 def test_accuracy(wrong, says):

@@ -57,7 +57,7 @@ def test_feature_loss_right():
         (lambda a, b, t: losses.nt_xent(centred(a.sigmoid()).T, centred(b.sigmoid()).T, t), "a correlation"),
         (lambda a, b, t: of_columns(a[:, : len(a)], b[:, : len(a)], t), "got"),  # right where K is at most N
         (lambda a, b, t: losses.nt_xent(a.sigmoid() @ torch.eye(len(a)), b.sigmoid(), t), "these are rows: images"),
-        (lambda a, b, t: of_columns(a, b, t) + 0 * (a @ b).sum(), "what has N, what K"),  # needs N = K
+        (lambda a, b, t: of_columns(a, b, t) + 0 * (a @ b).sum(), "which dimension is N"),  # needs N = K
     ],
 )  # fmt: skip
 def test_feature_loss_wrong(wrong, says):
@@ -87,13 +87,13 @@ def test_rank_auc_right():
     [
         (lambda a, v: pairs(a, v, ties=0).mean(), "ties count as lost"),
         (lambda a, v: pairs(a, v, ties=1).mean(), "ties count as won"),
-        (lambda a, v: 1 - pairs(a, v).mean(), "sign is turned"),
+        (lambda a, v: 1 - pairs(a, v).mean(), "sign is wrong"),
         (lambda a, v: max(pairs(a, v).mean(), 1 - pairs(a, v).mean()), "folded"),
-        (lambda a, v: pairs(a, v).sum(), "not divided by the number of pairs"),
+        (lambda a, v: pairs(a, v).sum(), "do not divide by the number of pairs"),
         (lambda a, v: pairs(a, v).sum() / len(a) ** 2, "all N x N pairs"),
         (lambda a, v: ((a > 0.5) == v).float().mean(), "needs no threshold"),
         (lambda a, v: by_ranks(a, v, lambda x: np.argsort(np.argsort(x, kind="stable")) + 1), "mean rank"),
-        (lambda a, v: pairs(a, v), "one number is wanted"),
+        (lambda a, v: pairs(a, v), "should be one number"),
         (lambda a, v: pairs(a.clamp(0, 1), v).mean() if len(a) < 5 else pairs(a, v).mean(), "ties"),
     ],
 )
@@ -120,8 +120,8 @@ def test_effective_heads_right():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda y: torch.cov(y.T).trace() ** 2 / torch.cov(y.T).square().sum(), "covariances are used: a head"),
-        (lambda y: effective(torch.cov(y.T), y.shape[1]), "covariances are used in place"),
+        (lambda y: torch.cov(y.T).trace() ** 2 / torch.cov(y.T).square().sum(), "covariances, so a head"),
+        (lambda y: effective(torch.cov(y.T), y.shape[1]), "covariances in place"),
         (lambda y: effective((y / y.norm(dim=0)).T @ (y / y.norm(dim=0)), y.shape[1]), "not centred"),
         (lambda y: effective(torch.corrcoef(y), len(y)), "images with images"),
         (lambda y: effective(torch.corrcoef(y), y.shape[1]), "not the rows"),

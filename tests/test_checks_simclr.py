@@ -103,11 +103,11 @@ def test_nt_xent_right():
         (across, "other view only"),
         (lambda a, b, t: across(a, b, t) / 2 + across(b, a, t) / 2, "other view only"),
         (lambda a, b, t: masked(a, b, t, reduction="sum"), "sum over the 2N rows"),
-        (lambda a, b, t: masked(a, b, t, reduction="none"), "a mean is missing"),
+        (lambda a, b, t: masked(a, b, t, reduction="none"), "is a mean missing"),
         (lambda a, b, t: masked(a, b, t, normalise=False), "plain dot products"),
         (lambda a, b, t: masked(a, b, 1 / t), "multiplied by the temperature"),
         (lambda a, b, t: with_exp(a, b, t, no_positive=True), "positive is missing"),
-        (lambda a, b, t: -masked(a, b, t), "sign is turned"),
+        (lambda a, b, t: -masked(a, b, t), "sign is wrong"),
         (with_exp, "too large for a float32"),
         (lambda a, b, t: masked(a, b, t).item(), "no gradient"),
         (lambda a, b, t: masked(a, b.detach(), t), "its gradient is not"),
@@ -121,7 +121,7 @@ def test_nt_xent_wrong(wrong, says):
 
 
 def test_nt_xent_says_by_how_much():
-    """With k = i in the denominator all-alike rows would give ln 2N: the excess is named."""
+    """With k = i in the denominator the loss is too high, and the message says by how much."""
     verdict = check_nt_xent(lambda a, b, t: F.cross_entropy(rows_of(a, b) @ rows_of(a, b).T / t, partner(len(a))))
     assert "too high" in verdict.message
 
@@ -142,12 +142,12 @@ def test_loss_of_kinds_right():
     [
         (lambda n, k, c, t: kinds(n, k, c, t, alike=0), "row i itself is counted"),
         (lambda n, k, c, t: kinds(n, k, c, t, alike=-2), "partner is missing"),
-        (lambda n, k, c, t: kinds(n, k, c, t, rows=1), "both views stand"),
+        (lambda n, k, c, t: kinds(n, k, c, t, rows=1), "holds both views"),
         (lambda n, k, c, t: kinds(n, k, c, 1.0), "temperature is missing"),
         (lambda n, k, c, t: kinds(n, k, c, 1 / t), "temperature multiplies"),
         (lambda n, k, c, t: kinds(n, k, c, t, top=0.0), "numerator is missing"),
         (lambda n, k, c, t: math.log(math.exp(1 / t) + (2 * n - 2) * math.exp(c / t)) - 1 / t, "only the partner"),
-        (lambda n, k, c, t: kinds(n, k, 0.0, t), "how many the given one"),  # right for right angles alone
+        (lambda n, k, c, t: kinds(n, k, 0.0, t), "how many have the given one"),  # right for right angles alone
     ],
 )
 def test_loss_of_kinds_wrong(wrong, says):

@@ -27,7 +27,7 @@ def mean_of_heaps(labels, clusters):
 
 
 def only_the_first_numbers(labels, clusters):
-    """Right where clusters are numbered 0 to one less than their count: names them by range, not by unique."""
+    """Right for up to three clusters, because it counts in the first three only."""
     counts = [torch.bincount(labels[clusters == c]).max() for c in range(int(clusters.max()) + 1) if c in clusters]
     return sum(counts[:3]) / len(labels)
 
@@ -57,7 +57,7 @@ def test_library_and_other_forms_of_the_right_answer():
         (lambda n: 2 * n - 1, "number of candidates"),
         (lambda n: -math.log(2 * n - 1), "sign"),
         (lambda n: math.log(9), "For 3 pairs"),
-        (lambda n: torch.zeros(2 * n), "one number is wanted"),
+        (lambda n: torch.zeros(2 * n), "should be one number"),
     ],
 )
 def test_wrong_losses_at_start(wrong, words):
@@ -70,10 +70,10 @@ def test_wrong_losses_at_start(wrong, words):
     ("wrong", "words"),
     [
         (lambda labels, clusters: (labels == clusters).float().mean(), "at random"),
-        (mean_of_heaps, "heap of one image"),
+        (mean_of_heaps, "cluster of one image"),
         (lambda labels, clusters: purity(clusters, labels), "other way round"),
         (lambda labels, clusters: torch.bincount(labels).max() / len(labels), "play no part"),
-        (count_right, "divide by how many"),
+        (count_right, "divide it by"),
         (only_the_first_numbers, "one image in each cluster"),
         (lambda labels, clusters: 0.9, "Go through the clusters"),
     ],

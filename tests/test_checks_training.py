@@ -52,7 +52,7 @@ def test_right_and_untouched(check):
         (lambda t, T, p, w: p * min(1, (t + 1) / max(1, w)) * (1 - t / T), "straight line"),
         (lambda t, T, p, w: 0.3, "should be"),
         (lambda t, T, p, w: p * min(1, (t + 1) / w) * (1 + math.cos(math.pi * t / T)) / 2, "ZeroDivisionError"),
-        (lambda t, T, p, w: torch.ones(3), "one number is wanted"),
+        (lambda t, T, p, w: torch.ones(3), "should be one number"),
     ],
 )
 def test_learning_rate(wrong, says):
@@ -85,7 +85,7 @@ def combined(combine):
         (combined(lambda i, f, e, a: f - a * e), "instance loss is missing"),
         (combined(lambda i, f, e, a: i + f), "entropy is missing"),
         (combined(lambda i, f, e, a: i + f - 2 * a * e), "add up both"),
-        (combined(lambda i, f, e, a: -(i + f - a * e)), "sign turned round"),
+        (combined(lambda i, f, e, a: -(i + f - a * e)), "wrong sign"),
         (combined(lambda i, f, e, a: i * 2), "Print your three terms"),
         (lambda a, b, c, d, s: total(a, b, c, d, s) + nt_xent(*answers(c, d), 1) - terms(a, b, c, d)[1], "rows of y"),
         (lambda a, b, c, d, s: total(a, b, c, d, s) + nt_xent(c.T, d.T, 1) - terms(a, b, c, d)[1], "given the logits"),

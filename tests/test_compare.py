@@ -1,12 +1,13 @@
 """The paper's tables as commands."""
 
 import csv
+import json
 
 import pytest
 import torch
 from scipy.stats import ttest_ind
 
-from cdlearn import checkpoint, compare
+from cdlearn import checkpoint, compare, trainer
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import assignment_scores, embed
@@ -138,6 +139,27 @@ def test_a_written_table_is_read_again(tmp_path):
     (tmp_path / "table-5-name.csv").write_text("row,stage\na,output\n")
     with pytest.raises(UserError, match="damaged"):
         tables.read(5, "name", tmp_path)
+
+
+def test_tables_of_data_sets_with_dots_in_their_names_stand_side_by_side(tmp_path):
+    made = [tables.Row("a, b", "output", {}, 0, {"D": dict.fromkeys(tables.METRICS, (0.9, None))})]
+    paths = [path for data in ("v1.0", "v1.1") for path in tables.write(made, 5, data, "", tmp_path)]
+    assert sorted(tmp_path.iterdir()) == sorted(paths) and len(set(paths)) == 6
+    assert tables.read(5, "v1.1", tmp_path) == made
+
+
+def test_a_run_is_scored_anew_against_other_labels_without_training(here, monkeypatch):
+    first = paper.measure(tiny(), images(), here)
+    halves = ImageSet(images().images, torch.arange(48) // 24, ("first", "second"))
+    expected = paper.measure(tiny(), halves, here / "anew")
+    monkeypatch.setattr(trainer.Trainer, "train_step", lambda self: pytest.fail("trained again"))
+    assert paper.measure(tiny(), halves, here) == expected != first
+    assert paper.measure(tiny(), images(), here) == first
+    scores = next(here.glob("*/table.json"))
+    older = json.loads(scores.read_text())
+    del older["labels"]  # as before they were noted
+    scores.write_text(json.dumps(older))
+    assert paper.measure(tiny(), images(), here) == first
 
 
 def test_a_half_finished_run_is_taken_up(here, monkeypatch):

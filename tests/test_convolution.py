@@ -13,7 +13,7 @@ from cdlearn.runtime.small_maps import SmallMap, SmallMapConv, columns, with_sma
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 3), (2, 5), (6, 6), (5, 7)])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
-@pytest.mark.parametrize("images", [3, 4, 6])  # each for itself, all in one row, several rows of several
+@pytest.mark.parametrize("images", [3, 4, 6])  # each alone, all in one row, several rows of several
 def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width, kernel, stride, images):
     monkeypatch.setattr(small_maps, "WIDE", wide)
     generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ def test_under_autocast_a_small_map_gives_bf16_like_the_library():
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 3), (3, 2, 6), (1, 2, 6)])
 def test_wide_maps_in_bf16_are_those_of_float32(kernel, stride, side):
-    """512 channels, where all but the weights' gradient is a product; bf16 keeps 8 bits, so errors are small."""
+    """With 512 channels all but the weights' gradient is a product. bf16 keeps 8 bits, so errors are small."""
     torch.manual_seed(0)
     layer = with_small_maps(nn.Conv2d(64, 512, kernel, stride, padding=kernel // 2, bias=False))
     x = torch.randn(4, 64, side, side, requires_grad=True)

@@ -1,4 +1,4 @@
-"""LIME on heads: a model that is known to look at one quadrant, and what goes in and out."""
+"""LIME on heads: a model whose heads are known to look at one quadrant each, and what goes in and out."""
 
 import sys
 
@@ -22,7 +22,7 @@ from cdlearn.explain.plots import attended, weight_maps
 class Quadrants(nn.Module):
     """Heads 0-3 answer to the redness of a quadrant (row by row), head 4 to the whole image's blueness, head 5 to none.
 
-    ``order`` turns heads 0-3 to other quadrants: other weights.
+    ``order`` gives heads 0-3 other quadrants, as other weights would.
     """
 
     def __init__(self, order=(0, 1, 2, 3)):
@@ -163,7 +163,7 @@ def test_regions_are_those_of_lime():
 
 @pytest.mark.parametrize("imported", [True, False])
 def test_no_progress_bar(images, monkeypatch, imported):
-    """With a bar that refuses to be drawn, as TQDM_DISABLE=1 silences all others in these tests."""
+    """The bar here raises when it is drawn, because TQDM_DISABLE=1 silences every other bar in these tests."""
 
     def bar(rows):
         raise AssertionError("a progress bar was drawn")
@@ -229,7 +229,7 @@ def test_drawings(images):
         assert "head 1" in [text.get_text() for text in made.axes[2].texts]
     assert (
         attended(four, rows, "masked").axes[0].images[1].get_array()[..., 3].min() == 0
-    )  # the attended is not covered
+    )  # attended parts are not covered
     drawn = weight_maps(images, rows[0], titles=["a", "b"])
     assert sum(len(axis.texts) for axis in drawn.axes) == 2 * 16 + 2
     with pytest.raises(ValueError, match="unknown form 'outline'"):

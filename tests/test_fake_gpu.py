@@ -1,56 +1,193 @@
 """What a GPU would be asked to do, without one: PyTorch's fake tensors have shape, type and device, but no numbers.
 
 So an operation between the CPU and the GPU fails here as it would there, and so does whatever needs a number on the
-way: on a GPU that would make the loop wait for the device in every step. Tried so are views, losses and the update; not
-the backward pass, which asks the driver for a device, nor the Trainer's own lines around them.
+way: on a GPU that would make the loop wait for the device in every step. The Trainer's own step is taken so, with its
+autocast and its update; of the backward pass alone only the result is made up, because autograd asks the driver for a
+device. Then embedding, the monitor and the closing stages. What the Trainer compiles is compiled on the CPU: by the
+same tracing, but without the device's own code generator.
 """
+
+import contextlib
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from cdlearn.augment import TwoViews, to_size
+from cdlearn import trainer
+from cdlearn.augment import TwoViews
 from cdlearn.config import Config
-from cdlearn.methods import METHODS, build
+from cdlearn.evaluate import embed
+from cdlearn.methods import METHODS
+from cdlearn.results import closing
+from cdlearn.runtime import compiling, devices, distributed, feeding, streams
 
 needs_cuda_build = pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch was built without CUDA")
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+SMALL = {"size": 16, "batch_size": 8, "heads": 8, "dim": 8, "clusters": 4, "data": "x", "epochs": 2}
 
 
-@pytest.mark.parametrize("method", ["cd", "simclr", "cc"])
-def test_the_compiled_loss_has_the_same_value_and_gradients(method):
-    """The gpu preset compiles the loss: here by the same tracing, but without the device's own code generator."""
-    config = Config.preset("smoke", method=method, batch_size=8, clusters=4, data="x")
-    model = build(config).train()
-    views = torch.rand(2, 8, 3, config.size, config.size, generator=torch.Generator().manual_seed(0))
+def some_images(n=32):
+    return torch.randint(0, 256, (n, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
-    def gradients(loss):
-        model.zero_grad()
-        loss["loss"].backward()
-        return [loss["loss"].detach(), *(p.grad.clone() for p in model.parameters())]
 
-    plain = gradients(model.training_loss(*views, views[0]))
+# ---------------------------------------------------------------------------------------------------- compiling
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Compiling on this CPU, by a backend that counts graphs."""
+    torch._dynamo.reset()
     backend = CompileCounterWithBackend("aot_eager")
-    compiled = gradients(torch.compile(model.training_loss, backend=backend)(*views, views[0]))
-    assert backend.frame_count <= 3  # what several processes gather is left out of the graph: it breaks in two there
-    assert backend.op_count > 50
-    for mine, theirs in zip(compiled, plain, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(compiling, "BACKEND", backend)
+    monkeypatch.setattr(compiling, "pays", lambda *given: True)
+    return backend
+
+
+@pytest.fixture
+def plain_views(monkeypatch):
+    """Only the loss is compiled: on a CPU the views are made in another way than on a GPU, from parts."""
+    compiled = trainer.Trainer.compile
+
+    def network_only(self):
+        views = self.views.apply_part
+        compiled(self)
+        self.views.apply_part = views
+
+    monkeypatch.setattr(trainer.Trainer, "compile", network_only)
+
+
+@pytest.mark.parametrize("method", ["cd", "simclr", "cc", "vae"])
+def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(counted, plain_views, method):
+    config = Config.preset("smoke", method=method, **SMALL, compile=True)
+    compiled = trainer.Trainer(config, some_images())
+    found = [compiled.train_step() for _ in range(3)]
+    assert counted.frame_count == 1 and counted.op_count > 50
+    if method == "vae":  # compiled, its noise is drawn in another order
+        return
+    counted.frame_count = 0
+    plain = trainer.Trainer(config, some_images())
+    plain.started = True
+    torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.02, atol=1e-3)
+    assert counted.frame_count == 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"blur": 0.5}, {"both_views": False}])
+def test_the_compiled_views_are_one_graph_and_the_same_views(counted, settings):
+    made = trainer.Trainer(Config.preset("smoke", **SMALL, **settings, compile=True), some_images())
+    images = some_images(8)
+    draws = made.views.draw(8, 20, 20, CPU, torch.Generator().manual_seed(1))
+    plain = made.views.apply_part(images, draws)
+    made.compile()
+    for _ in range(2):
+        torch.testing.assert_close(made.views.apply_part(images, draws), plain)
+    assert counted.frame_count == 1
+
+
+def failing_backward(graph, inputs):
+    """A compiler that runs forward passes and fails at backward ones, after BatchNorm's statistics have moved."""
+    from torch._dynamo.backends.common import aot_autograd
+
+    def fails(*given):
+        raise AssertionError("this kernel is too wide\nand much more")
+
+    return aot_autograd(fw_compiler=lambda g, i: g.forward, bw_compiler=fails)(graph, inputs)
+
+
+def failing_forward(graph, inputs):
+    raise AssertionError("this kernel is too wide\nand much more")
+
+
+@pytest.mark.parametrize("backend", [failing_forward, failing_backward])
+def test_a_failed_compiler_leaves_no_trace_but_one_line(counted, plain_views, monkeypatch, capsys, backend):
+    plain = trainer.Trainer(Config.preset("smoke", **SMALL, compile=True), some_images())
+    plain.started = True
+    monkeypatch.setattr(compiling, "BACKEND", backend)
+    unlucky = trainer.Trainer(Config.preset("smoke", **SMALL, compile=True), some_images())
+    for _ in range(3):
+        assert torch.equal(unlucky.train_step(), plain.train_step())
+    for mine, theirs in zip(unlucky.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    errors = capsys.readouterr().err
+    assert errors.count("compiling failed") == 1 and errors.count("\n") == 1 and "training goes on" in errors
+
+
+def test_a_full_memory_is_no_failure_of_the_compiler():
+    def full():
+        raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        compiling.attempt(full, torch.nn.Identity())
+
+
+def test_compiling_is_left_out_where_it_cannot_pay(capsys, monkeypatch):
+    assert not compiling.pays(True, CPU, 10**6) and not compiling.pays(False, CUDA, 10**6)
+    assert compiling.pays(True, CUDA, 20_000) and compiling.loss_pays() and capsys.readouterr().err == ""
+    assert not compiling.pays(True, CUDA, 1_600)
+    assert "1600 steps" in capsys.readouterr().err
+    monkeypatch.setattr(distributed, "ranks", lambda: 2)
+    assert not compiling.loss_pays() and "only the views" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------- a fake GPU
+
+
+class NoDoubles(TorchDispatchMode):
+    """Apple's GPUs have no float64, and others are slow at it."""
+
+    def __torch_dispatch__(self, function, types, given=(), named=None):
+        found = function(*given, **(named or {}))
+        for value in tree_leaves(found):
+            if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+                assert value.device.type == "cpu", f"{function} makes float64 on the {value.device.type}"
+        return found
 
 
 @pytest.fixture
 def fake():
-    with FakeTensorMode() as mode:
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, NoDoubles():
         yield mode
 
 
+@pytest.fixture
+def as_on_cuda(fake, monkeypatch):
+    """The Trainer takes the fake GPU for a real one; what only the driver knows is answered for it."""
+    for module in (trainer, closing):
+        monkeypatch.setattr(module, "pick_device", lambda name="": CUDA, raising=False)
+    monkeypatch.setattr(trainer, "tune", lambda device: None)
+    monkeypatch.setattr(devices, "fast_bf16", lambda device: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **given: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**33, 2**34))
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": None)
+    monkeypatch.setattr(streams, "set_stream", lambda generator, *stream: None)
+    monkeypatch.setattr(streams, "generator", lambda *stream, **named: None)
+    monkeypatch.setattr(streams, "drawing", lambda *given: contextlib.nullcontext())
+
+    def backward(loss):
+        assert loss.requires_grad and loss.device.type == "cuda"
+        for group in optimizers:
+            for parameter in group.param_groups[0]["params"]:
+                parameter.grad = torch.empty_like(parameter)
+
+    optimizers, adam = [], torch.optim.Adam
+    monkeypatch.setattr(
+        torch.optim, "Adam", lambda *given, **named: optimizers.append(adam(*given, **named)) or optimizers[-1]
+    )
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+
+
 @needs_cuda_build
-def test_it_would_notice_a_wait_and_a_mixture(fake):
+def test_it_would_notice_a_wait_a_mixture_and_a_double(fake):
     x = torch.ones(3, device="cuda")
     with pytest.raises(DataDependentOutputException):
         int(x.sum())
     with pytest.raises(RuntimeError, match="cpu"):
         x + torch.ones(3)
+    with pytest.raises(AssertionError, match="float64"):
+        x.double()
 
 
 @needs_cuda_build
@@ -62,17 +199,67 @@ def test_views_of_a_gpu_stay_on_it(fake, both):
 
 
 @needs_cuda_build
+@pytest.mark.parametrize(("method", "backbone"), [*((method, "tiny") for method in METHODS), ("cd", "resnet18")])
+def test_a_step_on_a_gpu_waits_for_nothing(as_on_cuda, method, backbone):
+    config = Config.preset("gpu", method=method, backbone=backbone, **SMALL | {"size": 32}, compile=False)
+    made = trainer.Trainer(config, torch.zeros(24, 3, 40, 40, dtype=torch.uint8))
+    assert made.images.device.type == "cuda" and next(made.model.parameters()).device.type == "cuda"
+    made.step = 1  # before the first, the centres are put in their place, which waits once
+    finite = torch.ones((), dtype=torch.bool, device="cuda")
+    for _ in range(2):
+        finite = finite & torch.isfinite(made.train_step())
+    assert finite.device.type == "cuda" and {value.device.type for value in made.sums.values()} == {"cuda"}
+    assert next(iter(made.sums.values())).dtype == torch.float32
+
+
+@needs_cuda_build
+def test_the_step_on_a_gpu_is_in_bf16(as_on_cuda):
+    """Else the test before it would show nothing about what is really computed."""
+    made = trainer.Trainer(Config.preset("gpu", **SMALL, compile=False), torch.zeros(8, 3, 20, 20, dtype=torch.uint8))
+    seen = []
+    made.model.heads[0].register_forward_hook(lambda module, given, found: seen.append(found.dtype))
+    made.train_step()
+    assert seen == [torch.bfloat16]
+
+
+@needs_cuda_build
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("backbone", ["tiny", "resnet18"])
-def test_loss_and_update_on_a_gpu_wait_for_nothing(fake, method, backbone):
-    config = Config.preset("gpu", method=method, backbone=backbone, batch_size=8, heads=8, dim=8, clusters=4, data="x")
-    with torch.device("cuda"):
-        model = build(config).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    images = torch.zeros(8, 3, config.size, config.size, dtype=torch.uint8, device="cuda")
-    terms = model.training_loss(*TwoViews.of(config)(images), to_size(images, config.size))
-    for parameter in model.parameters():  # autograd itself asks the driver for the GPU, and there is none
-        parameter.grad = torch.empty_like(parameter)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    optimizer.step()
-    assert all(value.device.type == "cuda" for value in terms.values())
+def test_embedding_and_closing_on_a_gpu_mix_no_devices(as_on_cuda, method):
+    config = Config.preset("gpu", method=method, backbone="tiny", **SMALL)
+    images = torch.zeros(12, 3, 20, 20, dtype=torch.uint8)
+    model = trainer.fresh_model(config).to("cuda", memory_format=torch.channels_last)
+    for stage in (embed(model, images, 16), embed(model, images.cuda(), 16), closing.stages(model, config, images)):
+        for values in stage.values():
+            assert values.device.type == "cpu" and values.dtype == torch.float32 and len(values) == 12
+
+
+# ---------------------------------------------------------------------------------------------------- feeding
+
+
+def test_batches_gathered_ahead_are_the_same_whatever_was_announced():
+    images = some_images(40)
+    ahead, plain = feeding.Batches(images, CPU, ahead=True), feeding.Batches(images, CPU)
+    assert not plain.ahead
+    order = [torch.randperm(40, generator=torch.Generator().manual_seed(n))[:8] for n in range(12)]
+    kept = []
+    for n, index in enumerate(order):
+        following = {3: order[0], 5: None, 11: None}.get(n, order[min(n + 1, 11)])
+        kept.append(ahead(index, following))
+    for index, batch in zip(order, kept, strict=True):  # at the end: no later batch was written into an earlier one
+        assert torch.equal(batch, plain(index)) and torch.equal(batch, images[index])
+
+
+def test_a_thread_that_cannot_read_is_heard():
+    batches = feeding.Batches(some_images(8), CPU, ahead=True)
+    batches(torch.tensor([0, 1]), torch.tensor([0, 99]))
+    with pytest.raises(IndexError):
+        batches(torch.tensor([0, 99]))
+
+
+def test_training_from_batches_gathered_ahead_ends_with_the_same_weights(monkeypatch):
+    config = Config.preset("smoke", **SMALL)
+    plain = trainer.fit(config, some_images()).state_dict()
+    made = feeding.Batches
+    monkeypatch.setattr(feeding, "Batches", lambda images, device: made(images, device, ahead=True))
+    ahead = trainer.fit(config, some_images()).state_dict()
+    assert all(torch.equal(value, ahead[name]) for name, value in plain.items())

@@ -9,7 +9,7 @@ from cdlearn import losses
 
 
 def slow_nt_xent(a, b, temperature):
-    """Eq. 2-4 as they are printed: two loops."""
+    """Eq. 2-4 as printed: two loops."""
     rows = torch.cat([a, b])
     m, total = len(a), 0.0
     for i in range(2 * m):

@@ -72,7 +72,7 @@ def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, 
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch, method, stop_at):
     config, images = small(method), some_images()
     whole = trainer.fit(config, images)
-    torch.rand(7)  # what else was drawn meanwhile makes no difference
+    torch.rand(7)  # other draws in between make no difference
     step = trainer.Trainer.train_step
 
     def stopping(self):

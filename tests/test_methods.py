@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,7 +30,7 @@ def drawn(*shape, seed=0):
 
 
 def alike(fast, slow, *inputs):
-    """Both scalars agree, and their gradients for every input."""
+    """Both scalars agree, and so do their gradients for every input."""
     torch.testing.assert_close(fast, slow, rtol=1e-10, atol=1e-12)
     mine, theirs = (torch.autograd.grad(value, inputs, retain_graph=True) for value in (fast, slow))
     for one, other in zip(mine, theirs, strict=True):
@@ -39,7 +38,7 @@ def alike(fast, slow, *inputs):
 
 
 def slow_columns(p1, p2, temperature):
-    """CC's cluster contrast as it is printed: loops over the 2K columns."""
+    """CC's cluster contrast as printed: loops over the 2K columns."""
     k = p1.shape[1]
     columns = [*p1.T, *p2.T]
     total = 0.0
@@ -121,7 +120,7 @@ def test_an_empty_cluster_gives_no_nan_and_can_come_back(dtype, empty):
 
 
 def test_an_empty_cluster_counts_as_it_would_in_exact_arithmetic():
-    """float32 with a column of 1e-30 gives the value of float64, where the normalisation's eps does not reach."""
+    """float32 with a column of 1e-30 gives the value of float64, which the eps of the normalisation does not change."""
     a, b = drawn(9, 4).detach(), drawn(9, 4, seed=1).detach()
     a[:, 1], b[:, 1] = a[:, 1] - 70, b[:, 1] - 70
     exact = slow_columns(a.softmax(1), b.softmax(1), 1.0)
@@ -141,7 +140,7 @@ def test_q_p_and_divergence_are_the_loops_with_their_gradients(alpha):
 
 
 def test_divergence_goes_from_target_to_answer():
-    """KL(p || q) is infinite where q denies what p holds possible, not the other way round."""
+    """KL(p || q) is infinite if q is 0 where p is not; KL(q || p) is not."""
     sure, open_ = torch.tensor([[0.999, 0.001]]), torch.tensor([[0.5, 0.5]])
     theirs = torch.distributions.kl_divergence(
         torch.distributions.Categorical(open_), torch.distributions.Categorical(sure)
@@ -151,10 +150,10 @@ def test_divergence_goes_from_target_to_answer():
 
 
 def test_targets_stand_still():
-    """The target p has no gradient, and the plain image is no wiser from its views: only they move."""
+    """The target p has no gradient, and the anchor moves only the views, not the plain image."""
     h, middle = drawn(6, 5), drawn(3, 5, seed=1)
     assert not centres.log_target(centres.log_assignment(h, middle)).requires_grad
-    model = build(small("centres", per_view_batch_norm=True))  # so that the views cannot speak through BatchNorm
+    model = build(small("centres", per_view_batch_norm=True))  # so that BatchNorm passes nothing between the views
     x, x1, x2 = (torch.rand(8, 3, 16, 16).requires_grad_() for _ in range(3))
     model.training_loss(x1, x2, x)["anchor"].backward()
     assert (x.grad is None or not x.grad.any()) and x1.grad.any() and x2.grad.any()
@@ -227,23 +226,3 @@ def test_the_dae_hides_a_quarter_from_the_encoder_and_is_to_rebuild_all():
     assert (seen[0] == 0).float().mean().item() == pytest.approx(autoencoder.MASKED, abs=0.01)
     assert torch.equal(seen[0][seen[0] > 0], x[seen[0] > 0])
     torch.testing.assert_close(error, F.mse_loss(model.decode(model.encode(model.backbone(seen[0]))[0]), x))
-
-
-def test_against_clustpy():
-    """The same formulas in a maintained package of others (BSD), where it is installed: pip install clustpy."""
-    dec = pytest.importorskip("clustpy.deep.dec")
-    h, middle = drawn(20, 5).detach(), drawn(4, 5, seed=1).detach()
-    log_q = centres.log_assignment(h, middle)
-    theirs = dec._dec_predict(middle, h, 1.0, None)
-    torch.testing.assert_close(log_q.exp(), theirs)
-    torch.testing.assert_close(centres.log_target(log_q).exp(), dec._dec_compression_value(theirs))
-    networks = pytest.importorskip("clustpy.deep.neural_networks")
-    vae = networks.VariationalAutoencoder([12, 8, 3]).double()
-    x = torch.rand(10, 12, dtype=torch.float64)
-    torch.manual_seed(0)
-    loss = vae.loss([None, x], torch.nn.MSELoss(), torch.device("cpu"), beta=1.0)[0]
-    torch.manual_seed(0)
-    _, mean, log_variance, rebuilt = vae.forward(x)
-    mine = F.mse_loss(rebuilt, x) + autoencoder.normal_divergence(mean, log_variance)
-    torch.testing.assert_close(loss, mine)
-    assert np.isfinite(loss.item())

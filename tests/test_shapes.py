@@ -1,13 +1,13 @@
-"""The generated images: what they promise of themselves."""
+"""The generated images keep their promises."""
 
 import hashlib
-import time
 
 import pytest
 import torch
 
 from cdlearn.data.shapes import CLASSES, VALUES, make_shapes
 from cdlearn.evaluate import cluster_scores, raw_pixels
+from cdlearn.probes import rank_auc
 
 
 def test_the_same_seed_gives_the_same_images_on_every_machine():
@@ -30,12 +30,15 @@ def test_attributes_are_balanced_and_pairwise_independent():
 
 
 def test_the_nuisances_do_not_tell_the_attributes():
-    """Mean colour and contrast, which a glance at the pixels gives, are the same for both values of tone and form."""
+    """A glance at the pixels gives mean lightness and contrast. Lightness ranks no value of an attribute above the
+    other. Contrast ranks form in part, because dots print less of the cloth than bars, and scale a little."""
     shapes = make_shapes(4000)
-    mean = shapes.images.float().mean((1, 2, 3))
-    for name in ("tone", "layout"):
-        first, second = (mean[shapes.attributes[name] == value] for value in (0, 1))
-        assert abs(first.mean() - second.mean()) < 0.25 * mean.std(), name
+    pixels = shapes.images.float().mean(1)
+    allowed = {"lightness": {}, "contrast": {"form": 0.35, "scale": 0.15}}
+    for name, glance in (("lightness", pixels.mean((1, 2))), ("contrast", pixels.std((1, 2)))):
+        for attribute, values in shapes.attributes.items():
+            auc = rank_auc(glance.numpy()[:, None], values.numpy() == 1)[0]
+            assert abs(auc - 0.5) < allowed[name].get(attribute, 0.05), (name, attribute, auc)
 
 
 def test_raw_pixels_do_not_give_the_class_away():
@@ -47,13 +50,6 @@ def test_other_sizes_show_the_same_swatch():
     small, large = (make_shapes(6, size).images.float() for size in (32, 64))
     shrunk = torch.nn.functional.avg_pool2d(large, 2)
     assert (shrunk - small).abs().mean() < 6
-
-
-def test_thousands_are_made_in_seconds():
-    make_shapes(256)
-    began = time.perf_counter()
-    make_shapes(4096)
-    assert time.perf_counter() - began < 4
 
 
 def test_no_images_is_an_error():

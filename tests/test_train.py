@@ -121,22 +121,24 @@ def start(*arguments, cwd):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_stopped_from_outside_and_resumed(tmp_path, monkeypatch, number, code):
-    images = load("shapes", 16, 48, 42).images
-    whole = trainer.fit(tiny(epochs=60), images)
-    run = tmp_path / "run"
-    process = start(*options(epochs=60, out=run), cwd=tmp_path)
+def test_stopped_from_outside_a_run_leaves_the_step_it_came_to(tmp_path, number, code):
+    """Longer than any test, so that the signal always finds it at work; the same steps are then taken here."""
+    endless, run = tiny(epochs=1_000_000), tmp_path / "run"
+    process = start(*options(epochs=endless.epochs, out=run), cwd=tmp_path)
     while not (run / "checkpoint.pt").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    time.sleep(0.5)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert checkpoint.read(run / "checkpoint.pt")["step"] < 180
     if number != signal.SIGKILL:
         assert f"--resume {run}" in errors
-    assert same_weights(whole, trainer.fit(tiny(epochs=60), images, run, resume=True))
+    stopped = trainer.Trainer(endless, load("shapes", 16, 48, 42).images)
+    again = trainer.Trainer(endless, stopped.images)
+    stopped.restore(checkpoint.read(run / "checkpoint.pt"))
+    while again.step < stopped.step:
+        again.train_step()
+    assert same_weights(stopped.model, again.model)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, capsys, monkeypatch):
@@ -313,6 +315,12 @@ def test_published_settings():
     assert (config.brightness, config.hue, config.blur, config.crop) == (0.8, 0.2, 0.0, (0.08, 1.0))
     assert Config.preset("paper", data="imagenet10").blur == 0.5
     assert Config.preset("paper", data="cifar10").brightness == 0.4
+    assert Config.preset("paper", data="path/to/imagenet10").recipe == "cifar"  # a folder's name decides nothing
+    strong = Config.preset("paper", data="path/to/imagenet10", recipe="imagenet10")
+    assert (strong.brightness, strong.hue, strong.blur) == (0.8, 0.2, 0.5)
+    assert not config.amp and Config.preset("paper", amp=True).amp
+    with pytest.raises(UserError, match="unknown recipe 'stl', did you mean stl10"):
+        Config.preset("paper", recipe="stl")
     model = trainer.build(config)
     assert [type(m).__name__ for m in model.heads] == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
     assert model.projector[0].bias is None and model.heads[0].in_features == 128
@@ -324,3 +332,14 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert rates[0] == pytest.approx(0.1) and max(rates) > 0.99 and rates[-1] < 1e-4
     flat = tiny(warmup=0, cosine=False, lr=1.0)
     assert {trainer.learning_rate(flat, step, 1000) for step in range(1000)} == {1.0}
+
+
+def test_the_published_schedule_changes_once_per_epoch():
+    config = tiny(warmup=0, lr=1.0, epoch_schedule=True)
+    rates = [trainer.learning_rate(config, step, 100, 10) for step in range(100)]
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    for epoch in range(10):
+        assert rates[10 * epoch : 10 * epoch + 10] == pytest.approx([theirs.get_last_lr()[0]] * 10)
+        optimizer.step()
+        theirs.step()

@@ -21,6 +21,7 @@ from cdlearn import checkpoint
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import cluster_scores, knn_accuracy
+from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError, did_you_mean
 from cdlearn.trainer import fit
 
@@ -78,6 +79,7 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
     if (out / "done").exists():
         model, _ = checkpoint.load_model(out)
+        model.to(pick_device(config.device), memory_format=torch.channels_last)  # as a fresh one
         model.history = checkpoint.read(out / "checkpoint.pt")["history"]
         return model, config, images
     out.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def image_grid(images: Tensor, columns: int, rows: Sequence[str] = (), titles: S
 def pair_matrix(values: Tensor | np.ndarray, title: str, names: Sequence[str] = (), digits: int = 2) -> Figure:
     """A 2M x 2M matrix of similarities of M pairs, stacked view upon view: positives framed, the diagonal hatched.
 
-    values: (2M, 2M); names: of the 2M rows, such as ("a1", "b1", "a2", "b2"). Numbers are written in up to M = 4.
+    values: (2M, 2M); names: of the 2M rows, such as ("a1", "b1", "a2", "b2"). Up to M = 4, the numbers are written in.
     """
     values = np.asarray(values, dtype=float)
     size = len(values)
@@ -103,7 +103,7 @@ def lines(
     curves: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str,
     references: dict[str, float] | None = None, axis: Axes | None = None,
 ):  # fmt: skip
-    """Curves name -> (x, y), told apart by colour, dash and mark; ``references`` are dotted lines name -> y.
+    """Curves name -> (x, y), each with its own colour, dash and mark; ``references`` are dotted lines name -> y.
 
     With ``axis`` it draws there and returns that axis's Figure.
     """

@@ -1,217 +1,182 @@
-"""What the doctor finds: each check takes what was seen and returns findings. Nothing is asked or printed here.
+"""What the doctor looks at: each rule yields findings, (status, what) or (status, what, mend), one line each.
 
-The standard library is all that is imported, because a missing or broken package is what these checks are to name.
+status: ok, note (worth knowing) or trouble (something would not run). Imports are late: broken packages are findings.
 """
 
-from __future__ import annotations
-
-import re
+import contextlib
+import importlib.util
+import os
+import platform
+import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
-from cdlearn.doctor.machine import readable_bytes
-
-IMPORTED = {  # distribution: module, of all that a training run imports; the others are for notebooks and tests
-    **{name: name for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib", "tqdm")},
-    "scikit-learn": "sklearn",
-    "pillow": "PIL",
-}
-REINSTALL = "pip install --upgrade --force-reinstall torch torchvision (both from one index)"
-GIB = 2**30
-LAPTOP_MEMORY, GPU_MEMORY, PAPER_MEMORY = 1.5 * GIB, 4 * GIB, 7 * GIB  # measured on the CPU, and some room
+# The kinds of CPU, and how many times as long the laptop preset trains as on two cores with AMX; None: not measured.
+# Source: the laptop row of README's ladder with AMX (36 s), and the same command on two AVX2 cores (103 s).
+COST = {"AMX": 1.0, "AVX512 with bf16": None, "AVX512": None, "AVX2": 2.9}
+# distribution: module, of all that a training run imports; the others are for notebooks and tests
+IMPORTED = {name: name for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib", "tqdm")}
+IMPORTED |= {"scikit-learn": "sklearn", "pillow": "PIL"}
+GIB, NEED = 2**30, {"laptop": 1.5, "gpu": 4.0, "paper": 7.0}  # GiB of memory, measured on the CPU, and some room
 LAPTOP_DISK, PAPER_DISK = 50 * 2**20, 1 * GIB  # a checkpoint takes 5 and 249 MiB, twice that while it is saved
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+RUNS, DATA, SYSTEM = Path("runs"), Path("data"), Path("/")  # tests put made-up ones here
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line. status: ``ok``, ``note`` (worth knowing) or ``trouble`` (something would not run); mend: what to do."""
-
-    status: str
-    what: str
-    mend: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.status:<9}{self.what}" + (f" -> {self.mend}" if self.mend else "")
+def first(*cases: tuple) -> tuple:
+    """The finding of the first case (condition, *finding) whose condition holds."""
+    return next(tuple(finding) for condition, *finding in cases if condition)
 
 
-def requirements(path: Path) -> dict[str, str] | None:
-    """Package -> lower bound ("" for none) of a requirements file; None where there is no such file."""
-    if not path.is_file():
-        return None
-    lines = (re.match(r"([A-Za-z][\w.-]*)\s*(?:>=\s*([\d.]+))?", line) for line in path.read_text().splitlines())
-    return {found[1].lower(): found[2] or "" for found in lines if found}
+def packages(version_of=metadata.version, load=importlib.import_module) -> Iterator[tuple]:
+    """Python and every required package are there, new enough and, where training needs them, can be imported."""
+    from packaging.requirements import Requirement
+    from packaging.version import Version
 
-
-def parts(version: str) -> tuple[int, ...]:
-    """'2.11.0+cpu' -> (2, 11), to be compared; zeros at the end say nothing."""
-    numbers = [int(digits) for digits in re.match(r"[\d.]*", version)[0].split(".") if digits]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
-def check_packages(bounds: dict[str, str] | None, version_of: Callable[[str], str | None]) -> list[Finding]:
-    """Every package is there and new enough; without bounds only those that a training run needs, of any version."""
-    wanted = dict.fromkeys(IMPORTED, "") if bounds is None else bounds
-    found, good = [], []
-    for name, bound in wanted.items():
-        version = version_of(name)
-        if version and parts(version) >= parts(bound):
-            good.append(f"{name} {version}")
-            continue
-        what = f"{name} {version} is older than {bound}" if version else f"{name} is missing"
-        why = "" if name in IMPORTED else " (training runs without it; notebooks or tests do not)"
-        mend = f'pip install --upgrade "{name}{">=" if bound else ""}{bound}"'
-        found.append(Finding("trouble" if name in IMPORTED else "note", what + why, mend))
-    if good:
-        found.insert(0, Finding("ok", "packages: " + ", ".join(good)))
-    if bounds is None:
-        found.append(Finding("note", "no requirements.txt beside the package: lower bounds were not checked"))
-    return found
-
-
-def check_imports(version_of: Callable[[str], str | None], load: Callable[[str], object]) -> list[Finding]:
-    """Every installed package that a training run imports can be imported."""
-    found, sound_torch = [], version_of("torch") is not None
-    for name, module in IMPORTED.items():
-        if version_of(name) is None or (name == "torchvision" and not sound_torch):
-            continue
+    yield "ok", f"python {platform.python_version()}, {sys.executable}"  # pip takes none that is too old
+    good, known = {}, REQUIREMENTS.is_file()
+    lines = [line.partition("#")[0].strip() for line in (REQUIREMENTS.read_text().splitlines() if known else IMPORTED)]
+    for package in [Requirement(line) for line in lines if line and not line.startswith("-")]:
+        name, bound = package.name.lower(), package.specifier
+        fault, mend = "", f'pip install --upgrade "{name}{bound}"'
         try:
-            load(module)
+            version = version_of(name)
+            if not bound.contains(Version(version).base_version):  # a vendor's 2.11.0a0 counts as 2.11.0
+                fault = f"{name} {version} is installed, {bound} is needed"
+            elif name in IMPORTED and (name != "torchvision" or "torch" in good):  # it cannot do without torch
+                load(IMPORTED[name])
+        except metadata.PackageNotFoundError:
+            fault = f"{name} is missing"
         except Exception as error:  # a mismatch of binaries shows as ImportError, RuntimeError, OSError, ValueError ...
-            reason = f"{type(error).__name__}: {(str(error) or '?').splitlines()[0]}"
-            sound_torch &= name != "torch"
-            if name == "torchvision":
-                what = f"torchvision {version_of(name)} does not go with torch {version_of('torch')} ({reason})"
-                found.append(Finding("trouble", what, REINSTALL))
-            else:
-                mend = REINSTALL if name == "torch" else f"pip install --upgrade --force-reinstall {name}"
-                found.append(Finding("trouble", f"{name} {version_of(name)} cannot be imported ({reason})", mend))
-    return found
+            why = f"does not go with torch {good['torch']}" if name == "torchvision" else "cannot be imported"
+            fault = f"{name} {version} {why} ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            both = "torch torchvision (both from one index)" if name.startswith("torch") else name
+            mend = f"pip install --upgrade --force-reinstall {both}"
+        good |= {} if fault else {name: version}
+        if fault:
+            idle = f"{fault} (training runs without it; notebooks or tests do not)"
+            yield first((name in IMPORTED, "trouble", fault, mend), (True, "note", idle, mend))
+    blind = "" if known else "; no requirements.txt beside cdlearn: lower bounds were not checked"
+    yield "ok" if known else "note", f"packages: {', '.join(map(' '.join, good.items()))}{blind}"
 
 
-def check_python(version: tuple[int, ...]) -> Finding:
-    """version: as sys.version_info."""
-    what = f"python {'.'.join(map(str, version[:3]))}, {sys.executable}"
-    if version[:2] < (3, 10):
-        return Finding("trouble", f"{what}: older than 3.10", "make an environment with a newer one")
-    return Finding("ok", what)
+def devices() -> Iterator[tuple]:
+    """Cores, their kind and its cost, CUDA devices or why torch sees none, and what a GPU can do."""
+    import joblib
+    import psutil
+    import torch
 
+    from cdlearn.runtime.devices import fast_bf16
 
-def check_cpu(name: str, cores: float, threads: int) -> Finding:
-    """cores: usable by this process; threads: of torch."""
-    what = f"CPU: {name}, {cores:g} cores usable, torch uses {threads} threads"
-    fitting = max(1, int(cores))
-    if threads > fitting:  # they spin while they wait for one another
-        return Finding("note", f"{what}: more threads than cores are slower", f"export OMP_NUM_THREADS={fitting}")
-    if threads < fitting // 2:
-        return Finding("note", f"{what}: half of them idle", f"export OMP_NUM_THREADS={fitting}, if they are yours")
-    return Finding("ok", what)
-
-
-def check_load(load: float | None, cores: float) -> Finding:
-    """load: processes that wanted a core, on average over the last minute."""
-    if load is None or load < 0.5 * max(cores, 1):
-        return Finding("ok", "the cores are free" + ("" if load is None else f" (load {load:.1f})"))
-    what = f"the cores were busy in the last minute (load {load:.1f} on {cores:g}): times here are longer than need be"
-    return Finding("note", what, "run one training after the other: two at once are far slower, their threads spin")
-
-
-def check_cuda(devices: list[tuple[str, int, int]], driver: bool, said: str = "") -> list[Finding]:
-    """devices: (name, bytes in total, bytes free); driver: whether NVIDIA's is here; said: torch's own complaint."""
-    if devices:
-        return [
-            Finding("ok", f"cuda:{i}: {name}, {readable_bytes(total)}, {readable_bytes(free)} free")
-            for i, (name, total, free) in enumerate(devices)
-        ]
-    if driver:
-        why = said.splitlines()[0] if said else "torch was built without CUDA, or the driver is older than it needs"
+    cores, threads, load = joblib.cpu_count(), torch.get_num_threads(), psutil.getloadavg()[0]
+    name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
+    what, mend = f"CPU: {name}, {cores} cores usable, torch uses {threads} threads", f"export OMP_NUM_THREADS={cores}"
+    fault = ": more threads than cores are slower" * (threads > cores) + ": half idle" * (threads < cores // 2)
+    yield ("note", what + fault, f"{mend}, if all cores are yours") if fault else ("ok", what)
+    busy = f"the cores were busy in the last minute (load {load:.1f} on {cores}): times here are longer than need be"
+    mend = "run one training after the other: two at once are far slower, because their threads spin"
+    yield first((load < 0.5 * cores, "ok", f"the cores are free (load {load:.1f})"), (True, "note", busy, mend))
+    kind = "AMX" if fast_bf16(torch.device("cpu")) else torch.backends.cpu.get_cpu_capability()
+    kind += " with bf16" if kind == "AVX512" and torch.cpu._is_avx512_bf16_supported() else ""
+    times = f"takes about {COST[kind]} times as long as" if COST.get(kind) else "slower (not yet measured) than"
+    slow = f"kind of CPU: {platform.machine()}, {kind}; it trains in float32, which is right but {times} bf16 with AMX"
+    yield first((kind == "AMX", "ok", "kind of CPU: AMX; it trains in bf16, the fastest kind"), (True, "note", slow))
+    with warnings.catch_warnings(record=True) as said:  # torch warns where a driver does not suit it
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        driver = bool(shutil.which("nvidia-smi")) or Path("/proc/driver/nvidia/version").exists()
+        why = str(said[0].message) if said else "torch has no CUDA, or the driver is older than it needs"
+        blind = f"an NVIDIA driver is here but torch sees no CUDA device ({why.partition(chr(10))[0]})"
         mend = "install the torch build for your driver from pytorch.org/get-started"
-        return [Finding("note", f"an NVIDIA driver is here but torch sees no CUDA device ({why})", mend)]
-    return [Finding("ok", "no CUDA device: everything runs on the CPU")]
-
-
-def check_bf16(fast: bool, device: str) -> Finding:
-    """Whether the matrix products are in bf16."""
-    if fast:
-        return Finding("ok", f"bf16: fast on this {device}, and used")
-    why = "CPUs with AMX and GPUs from Ampere on have it"
-    return Finding("note", f"bf16: no units for it in this {device} ({why}); float32 is used: right, but slower")
-
-
-def check_compile(cuda: bool, triton: bool, compiler: str | None) -> Finding:
-    """torch.compile, which only the gpu preset uses, and only on a GPU. compiler: path of a C or C++ compiler."""
-    lacking = ([] if triton or not cuda else ["triton"]) + ([] if compiler else ["a C++ compiler"])
-    if not lacking:
-        return Finding("ok", "torch.compile: can be used" + ("" if cuda else " (on a CPU no preset does)"))
-    if not cuda:
-        return Finding("ok", f"torch.compile: lacks {' and '.join(lacking)}; on a CPU no preset uses it")
+        yield first((driver, "note", blind, mend), (True, "ok", "no CUDA device: everything runs on the CPU"))
+        return
+    for i in range(count):
+        free, total = (f"{size / GIB:.1f} GiB" for size in torch.cuda.mem_get_info(i))
+        yield "ok", f"cuda:{i}: {torch.cuda.get_device_name(i)}, {total}, {free} free"
+    slow = "bf16: no units for it in this GPU (Ampere and later have them); float32 is used: right, but slower"
+    yield first((fast_bf16(torch.device("cuda")), "ok", "bf16: fast on this GPU, and used"), (True, "note", slow))
+    compiler = os.environ.get("CC") or any(map(shutil.which, ("g++", "clang++", "gcc", "clang")))
+    lacking = ["triton"] * (not importlib.util.find_spec("triton")) + ["a C++ compiler"] * (not compiler)
+    stop = f"torch.compile lacks {' and '.join(lacking)}: the gpu preset would stop"
     mend = "pass --no-compile, or install it (pip install triton; apt install g++ python3-dev)"
-    return Finding("trouble", f"torch.compile lacks {' and '.join(lacking)}: the gpu preset would stop", mend)
+    yield first((lacking, "trouble", stop, mend), (True, "ok", "torch.compile: can be used"))
 
 
-def check_memory(total: int | None, available: int | None) -> Finding:
-    """Bytes."""
-    if total is None:
-        return Finding("note", "memory: the system does not say how much there is")
-    free = total if available is None else available
-    what = f"memory: {readable_bytes(free)}" + ("" if available is None else f" available of {readable_bytes(total)}")
-    if free < LAPTOP_MEMORY:
-        what += f"; the laptop preset takes up to {readable_bytes(LAPTOP_MEMORY)}"
-        return Finding("trouble", what, "close other programs, or raise the container's limit; --limit, --batch-size")
-    small = [n for n, need in (("gpu", GPU_MEMORY), ("paper", PAPER_MEMORY)) if free < need]
-    if small:
-        return Finding("note", f"{what}: not enough for {' and '.join(small)} on the CPU", "a smaller --batch-size")
-    return Finding("ok", what)
+def memory() -> Iterator[tuple]:
+    """What psutil says, cut by control groups of version 1 or 2, at whose limits a container's processes are killed."""
+    import psutil
+
+    total, free = psutil.virtual_memory()[:2]
+    groups = SYSTEM / "proc/self/cgroup"
+    for _, tree, own in (s.split(":", 2) for s in (groups.read_text().splitlines() if groups.exists() else ())):
+        inner = SYSTEM / "sys/fs/cgroup" / tree / own.strip("/")  # need not exist: a container's own is on top
+        for group in (inner, *inner.parents) if tree in ("", "memory") else ():
+            for most, used, kind in (("max", "current", ""), ("limit_in_bytes", "usage_in_bytes", "total_")):
+                with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                    most, used = (int((group / f"memory.{name}").read_text()) for name in (most, used))
+                    held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                    files = sum(int(held.get(f"{kind}{age}_file", 0)) for age in ("active", "inactive"))
+                    total, free = min(total, most), min(free, max(0, most - used + files))  # held files can be dropped
+    what = f"memory: {free / GIB:.1f} GiB available of {total / GIB:.1f} GiB"
+    small = [f"{name} ({need} GiB)" for name, need in NEED.items() if free < need * GIB]
+    mend = "close other programs, or raise the container's limit; a smaller --batch-size"
+    few = f"{what}: not enough for {', '.join(small)} on the CPU"
+    yield first((len(small) == len(NEED), "trouble", few, mend), (small, "note", few, mend), (True, "ok", what))
 
 
-def check_folder(folder: Path, free: int, refused: str, move: str, needed: bool) -> Finding:
-    """free: bytes on its disk; refused: why nothing can be written, or ""; move: how to choose another place;
-    needed: whether every run writes there."""
-    bad = "trouble" if needed else "note"
-    where = f"{folder}/ ({folder.resolve()})"
-    if refused:
-        return Finding(bad, f"{where} cannot be written: {refused}", move)
-    what = f"{where} can be written, {readable_bytes(free)} free"
-    if free < LAPTOP_DISK:
-        return Finding(bad, f"{what}: too little", f"free some space, or {move}")
-    if free < PAPER_DISK:
-        return Finding("note", f"{what}: the paper preset and downloads need more", f"free some space, or {move}")
-    return Finding("ok", what)
+def folders() -> Iterator[tuple]:
+    """Whether runs/ and data/ can be written, where they are or would be made, and the room there."""
+    for folder, bad, move in ((RUNS, "trouble", "pass another --out"), (DATA, "note", "start python elsewhere")):
+        refused, standing = "", next(up for up in (folder.resolve(), *folder.resolve().parents) if up.exists())
+        free, mend = shutil.disk_usage(standing).free, f"free some space, or {move}"
+        try:
+            tempfile.TemporaryFile(dir=standing).close()
+        except OSError as error:
+            refused = error.strerror or type(error).__name__
+        what = f"{folder}/ ({folder.resolve()}) can be written, {free / 2**20:,.0f} MiB free"
+        yield first(
+            (refused, bad, f"{folder}/ ({folder.resolve()}) cannot be written: {refused}", move),
+            (free < LAPTOP_DISK, bad, f"{what}: too little", mend),
+            (free < PAPER_DISK, "note", f"{what}: the paper preset and downloads need more", mend),
+            (True, "ok", what),
+        )
 
 
-def check_data(lacking: dict[str, list[str]], root: Path, wanted: dict[str, str]) -> list[Finding]:
-    """Which data sets need no download.
+def data() -> Iterator[tuple]:
+    """Which data sets need no download, which are there in part, and where the others would be looked for."""
+    from torchvision import datasets
 
-    lacking: data set -> its files or folders that are not there ([] where it is complete). wanted: data set -> the
-    folder that it is looked for in, below root.
-    """
-    found = [
-        Finding("ok", "data, ready without a download: " + ", ".join(n for n, files in lacking.items() if not files))
-    ]
-    absent = []
-    for name, files in lacking.items():
-        if files and (root / wanted[name]).exists():
-            some = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-            found.append(Finding("note", f"{name}: {root / wanted[name]} lacks {some}", "put them there, or remove it"))
-        elif files:
-            absent.append(name)
+    from cdlearn.data import NAMES, named
+
+    sets, ready, absent = {"imagenet10": ("imagenet10", named.IMAGENET10)}, list(NAMES), {}
+    for name, kind in ("cifar10", datasets.CIFAR10), ("cifar100-20", datasets.CIFAR100), ("stl10", datasets.STL10):
+        sets[name] = kind.base_folder, [file for file, *_ in kind.train_list + kind.test_list]
+    for name, (folder, wanted) in sets.items():
+        lacking = [file for file in wanted if not (DATA / folder / file).exists()]
+        ready = [one for one in ready if one != name or not lacking]
+        if lacking and (DATA / folder).exists():
+            some = ", ".join(lacking[:3]) + f" and {len(lacking) - 3} more" * (len(lacking) > 3)
+            yield "note", f"{name}: {DATA / folder} lacks {some}", "put them there, or remove the folder"
+        elif lacking:
+            absent[name] = folder
+    yield "ok", f"data, here already: {', '.join(ready)}"
     if absent:
-        folders = ", ".join(wanted[name] for name in absent)
-        loads = "imagenet10 must be put there by hand, the others are downloaded when asked for"
-        mend = f"nothing, or without a network: put {folders} into {root.resolve()}"
-        found.append(Finding("note", f"data, not here yet: {', '.join(absent)} ({loads})", mend))
-    return found
+        what = f"data, not here yet: {', '.join(absent)} (all but imagenet10 are downloaded when asked for)"
+        yield "note", what, f"without a network, put {', '.join(absent.values())} into {DATA.resolve()}"
 
 
-def check_kernel(python: str | None, here: str) -> Finding:
-    """python: the program that Jupyter's kernel python3 starts, None where there is no such kernel; here: ours."""
+def kernel() -> Iterator[tuple]:
+    """Whether Jupyter's python3 is this environment. Folders are compared: two environments may link to one python."""
+    from jupyter_client.kernelspec import find_kernel_specs, get_kernel_spec
+
+    python = get_kernel_spec("python3").argv[0] if "python3" in find_kernel_specs() else ""
+    ours = Path(python).name == python or Path(python).parent.resolve() == Path(sys.executable).parent.resolve()
+    fault = "" if ours else f"Jupyter's kernel python3 starts {python}, not this environment's {sys.executable}"
+    fault = fault if python else "Jupyter has no kernel python3, which every notebook asks for"
     mend = "python -m pip install ipykernel && python -m ipykernel install --sys-prefix"
-    if python is None:
-        return Finding("note", "Jupyter has no kernel python3, which every notebook asks for", mend)
-    # folders are compared, not programs: those of two environments are often links to one and the same python
-    if Path(python).name != python and Path(python).parent.resolve() != Path(here).parent.resolve():
-        return Finding("note", f"Jupyter's kernel python3 starts {python}, not this environment's {here}", mend)
-    return Finding("ok", "Jupyter kernel python3: this environment's")
+    yield ("note", fault, mend) if fault else ("ok", "Jupyter kernel python3: this environment's")

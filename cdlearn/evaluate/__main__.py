@@ -1,15 +1,18 @@
 """``python -m cdlearn.evaluate RUN [--data NAME_OR_FOLDER]``: score a finished run, on its own images or on others."""
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
 from cdlearn import checkpoint
 from cdlearn.data import load
 from cdlearn.results import closing
-from cdlearn.runtime.commandline import Parser, guarded
+from cdlearn.results.run_folder import data_name, folder_of
+from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.devices import pick_device
+from cdlearn.runtime.errors import UserError
+from cdlearn.trainer import fingerprint
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,20 +26,30 @@ def _evaluate(arguments: list[str]) -> None:
         description="Score a run: its table, scores.json and figures, on its own images or on others.",
         allow_abbrev=False,
     )
-    made.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
     made.add_argument("--data", help="other images than the run's: a name or a folder")
     made.add_argument("--limit", type=int, help="this many of them")
     made.add_argument("--device", default="", help="cpu or cuda")
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
     asked = made.parse_args(arguments)
-    model, config = checkpoint.load_model(asked.run)
+    run = folder_of(asked.run)
+    model, config = checkpoint.load_model(run)
+    state = checkpoint.read(run / "checkpoint.pt")
+    history = checkpoint.progress(state)[-1]
     model.to(pick_device(asked.device), memory_format=torch.channels_last)
-    data, limit = asked.data or config.data, asked.limit or (None if asked.data else config.limit)
-    images = load(data, config.size, limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty())
-    state = checkpoint.read(asked.run / "checkpoint.pt")
-    name = "scores" if data == config.data and limit == config.limit else f"scores-{Path(data).name}"
-    print(f"{asked.run}, {state['epoch']} epochs, on {len(images):,} images of {data}", flush=True)
-    closing.close(model, config, images, asked.run, state["history"] if name == "scores" else [], name)
+    others = {name: getattr(asked, name) for name in ("data", "limit") if getattr(asked, name) is not None}
+    wanted = replace(config, **({"limit": None} if "data" in others else {}) | others)
+    wanted.check()
+    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty())
+    own = wanted == config and state.get("images") == fingerprint(images.images)
+    if not own and not others:
+        raise UserError(
+            f"the images of {config.data} here are not those that {run} learned from; "
+            f"start where the run was started, or pass --data {config.data} to score these"
+        )
+    name = "scores" if own else f"scores-{data_name(wanted.data)}" + (f"-limit{asked.limit}" if asked.limit else "")
+    print(f"{run}, {len(history)} epochs, on {len(images):,} images of {wanted.data}", flush=True)
+    closing.close(model, wanted, images, run, history if own else [], name)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does an explanation deserve belief? Is it steady, does it change with the weights, is the rest really unattended?"""
+"""Can an explanation be trusted? Is it steady, does it change with the weights, does the head ignore the rest?"""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from cdlearn.explain import Explanation, ask, copies, explain_heads
 
 
 def similarity(a: Explanation, b: Explanation, measure: str = "spearman", absolute: bool = False) -> float:
-    """How alike two explanations over equally many segments are, -1 to 1; 0 where one of them says nothing.
+    """How alike two explanations with equally many segments are: -1 to 1, and 0 when one of them says nothing.
 
-    measure: "spearman" compares the order of the weights, "cosine" the weights themselves. ``absolute`` leaves the
-    signs out: where a head looks, not which way it is moved.
+    measure: "spearman" compares the order of the weights, "cosine" the weights themselves. ``absolute`` ignores the
+    signs: it compares where a head looks, not whether its answer rises or falls.
 
     Raises:
         ValueError: for another measure, or different numbers of segments.
@@ -32,19 +32,19 @@ def similarity(a: Explanation, b: Explanation, measure: str = "spearman", absolu
 def weights_matter(
     model: nn.Module, other: nn.Module, images: Tensor, heads: Sequence[int], size: int, seed: int = 0, **settings
 ) -> list[dict]:
-    """The control of Adebayo et al. (2018): does the explanation change when the network's weights are others?
+    """The control of Adebayo et al. (2018): does the explanation change when the network has other weights?
 
-    Every explanation is compared (Spearman) with four others: of the same model with ``other copies`` (as alike as can
-    be hoped for), of the same image for an ``other head``, of the same head for an ``other image`` (means over them
-    all; NaN where there is none), and of the other model on the same copies, ``random weights`` (should be near 0).
+    Every explanation is compared (Spearman) with four others. ``other copies``: the same model on other random copies,
+    the most that can be hoped for. ``other head``: the same image. ``other image``: the same head. The last two are
+    means over all others, NaN if there is none. ``random weights``: the other model on the same copies, ideally near 0.
 
     Args:
         other: the same network with fresh weights, ``cdlearn.train.fresh_model(config)``.
-        settings: of explain_heads. Every image needs as many segments, as in a grid.
+        settings: passed on to explain_heads. All images need equally many segments, as in a grid.
 
     Returns:
-        A row an image and head: ``image``, ``head``, the four similarities, the same with "size only" behind the name
-        where the signs are left out, ``fidelity`` and ``fidelity, random weights``.
+        One row per image and head: ``image``, ``head``, the four similarities, the same without signs (their
+        names end in ", size only"), ``fidelity`` and ``fidelity, random weights``.
     """
     first = explain_heads(model, images, heads, size, seed=seed, **settings)
     again = explain_heads(model, images, heads, size, seed=seed + 1, **settings)
@@ -74,13 +74,13 @@ def remainder(
 ) -> list[dict]:  # fmt: skip
     """What a head still answers when only the best segments of its explanation are shown, or all but these.
 
-    Beside it the same with as many segments drawn at random, the mean over ``draws``: what any would do.
+    The comparison is the mean over ``draws`` random choices of as many segments.
 
     images: uint8 (N, 3, H, W); explained: N of them; ``hide`` as in explain_heads.
 
     Returns:
-        A row an image: ``head``, and its answers with ``all shown``, ``all hidden``, ``only the best``, ``all but the
-        best``, ``only random``, ``all but random``.
+        One row per image: ``head``, and its answers with ``all shown``, ``all hidden``, ``only the best``,
+        ``all but the best``, ``only random``, ``all but random``.
     """
     rows, generator = [], np.random.default_rng(seed)
     for picture, one in zip(images.permute(0, 2, 3, 1).numpy(), explained, strict=True):

@@ -1,9 +1,9 @@
-"""LIME on feature heads (Ribeiro et al., 2016): which parts of an image a head's answer rests on, by hiding them.
+"""LIME on feature heads (Ribeiro et al., 2016): hiding parts of an image shows which of them a head's answer rests on.
 
-An image is cut into segments. Copies of it with random segments hidden are shown to the model, and a linear model of
-"segment shown or not" is fitted to each head's answers, near copies counting more. Its weights are the explanation.
-The fitting is the package lime's; this module cuts, asks the model, and keeps what lime forgets when it explains many
-heads at once (how well each fit fits). cdlearn.explain.plots draws, cdlearn.explain.controls doubts.
+The image is cut into segments, and the model sees copies of it with random segments hidden. A linear model of "segment
+shown or not" is fitted to each head's answers; copies near the image count more. Its weights are the explanation.
+The package lime does the fitting. This module cuts, asks the model, and keeps what lime forgets when it explains many
+heads at once: how well each fit fits. cdlearn.explain.plots draws explanations, cdlearn.explain.controls tests them.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ Segmentation = str | Callable[[np.ndarray], np.ndarray]
 class Explanation:
     """Why one head answers to one image as it does.
 
-    head: its number. segments: (H, W), every pixel's segment, 0 .. S-1. weights: (S,), what showing a segment instead
-    of hiding it adds to the answer. intercept: the linear model's answer with everything hidden. fidelity: weighted
-    R^2 of the linear model on the copies, 1 where it says all that the head does. answer: the head's to the whole
-    image; predicted: the linear model's for it. hidden: the head's answer with everything hidden; were it near
-    ``answer``, hiding would have taken nothing away.
+    head: its number. segments: (H, W), the segment of every pixel, 0 .. S-1. weights: (S,), what showing a segment
+    instead of hiding it adds to the answer. intercept: the linear model's answer with everything hidden. fidelity:
+    weighted R^2 of the linear model on the copies; 1 when it says all that the head does. answer: the head's answer to
+    the whole image. predicted: the linear model's answer to it. hidden: the head's answer with everything hidden; if it
+    is near ``answer``, hiding took nothing away.
     """
 
     head: int
@@ -46,33 +46,33 @@ def explain_heads(
     segments: Segmentation = "grid", count: int = 16, hide: str | int | tuple[int, int, int] = "mean",
     seed: int = 0, batch_size: int = 256, kernel_width: float = 0.25,
 ) -> list[dict[int, Explanation]]:  # fmt: skip
-    """Explain heads' answers to images. All heads share one set of copies, so many cost little more than one.
+    """Explain heads' answers to images. All heads share one set of copies, so many heads cost little more than one.
 
-    The model computes in float32, since hiding a segment may move an answer by less than bf16 rounds it. The same
-    arguments give the same explanations; images with equally many segments are hidden in the same patterns.
+    The model computes in float32, because hiding a segment may move an answer by less than bf16 can show. The same
+    arguments give the same explanations. Images with equally many segments are hidden in the same patterns.
 
     Args:
-        model: ``represent(x)["output"]`` are the heads' answers (N, K).
+        model: ``represent(x)["output"]`` gives the heads' answers (N, K).
         images: uint8 (N, 3, H, W).
         heads: numbers in 0 .. K-1.
         size: side in pixels of what the network sees.
-        samples: copies of each image, the whole one among them; the paper takes 5,000.
+        samples: copies per image, the whole image included; the paper takes 5,000.
         segments: "grid" (equal cells), "slic" (patches of like colour), or a function of one image (H, W, 3) that
             returns the segment of every pixel. (lime's own choice, quickshift, finds 1 or 2 segments at 32 px.)
         count: about how many segments.
         hide: what a hidden segment shows: "mean", its own mean colour, or one colour 0-255 for all. Hiding should take
-            away what the head reads, and add nothing that it reads: a constant adds edges where the image is not of
-            that colour, the mean of a segment smaller than what is to be hidden takes nothing away.
-        seed: of the copies.
+            away what the head reads and add nothing that it reads. A constant adds edges wherever the image has another
+            colour. The mean takes nothing away if segments are smaller than what they should hide.
+        seed: of the random copies.
         batch_size: copies that the model sees at once.
-        kernel_width: of the kernel that says how much a copy counts; small: only copies that hide little count.
+        kernel_width: of the kernel that weights the copies; if it is small, only copies that hide little count.
 
     Returns:
         For each image, head -> :class:`Explanation`.
 
     Raises:
-        ValueError: images of another kind, a head that is not there, an unknown segmentation or colour to hide with,
-            too few samples.
+        ValueError: for images of another kind, a head that does not exist, an unknown segmentation, a wrong colour to
+            hide with, or too few samples.
     """
     check(images, samples, hide)
     whole = embed(model, images, size, batch_size, amp=False)["output"]
@@ -87,7 +87,7 @@ def explain_heads(
     for picture, answer in zip(images.cpu().permute(0, 2, 3, 1).numpy(), whole, strict=True):
         fits: dict[int, tuple] = {}
         with lime_in_silence() as lime_image:
-            # fresh for every image: one used twice goes on in its random numbers
+            # a fresh one per image, because a used one goes on in its random numbers
             explainer = lime_image.LimeImageExplainer(kernel_width, feature_selection="none", random_state=seed)
             keep_fits(explainer.base, fits)
             found = explainer.explain_instance(
@@ -118,7 +118,7 @@ def ask(model: nn.Module, batch: np.ndarray, size: int, batch_size: int = 256) -
 
 
 def check(images: Tensor, samples: int, hide: str | int | tuple[int, int, int]) -> None:
-    """Raises ValueError in one line for images that are not uint8 (N, 3, H, W), too few samples, or no such colour."""
+    """Raises ValueError in one line for images that are not uint8 (N, 3, H, W), too few samples, or a wrong colour."""
     kind = (images.dtype, images.ndim, images.shape[1:2]) if isinstance(images, Tensor) else ()
     if kind != (torch.uint8, 4, (3,)):
         got = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "dtype") else type(images).__name__
@@ -131,7 +131,7 @@ def check(images: Tensor, samples: int, hide: str | int | tuple[int, int, int]) 
 
 
 def keep_fits(base, fits: dict[int, tuple]) -> None:
-    """Let ``base`` note every head's (intercept, [(segment, weight)], R^2, prediction); lime keeps the last R^2."""
+    """Let ``base`` note each head's (intercept, [(segment, weight)], R^2, prediction); lime keeps only the last R^2."""
     fit = base.explain_instance_with_data
 
     def noted(data, answers, distances, head, *rest, **named):
@@ -143,7 +143,7 @@ def keep_fits(base, fits: dict[int, tuple]) -> None:
 
 @contextlib.contextmanager
 def lime_in_silence():
-    """The module lime.lime_image without its progress bar, which no argument turns off, imported before or not."""
+    """The module lime.lime_image without its progress bar, which has no switch; lime may be imported already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm, on import in a notebook, asks for ipywidgets
         from lime import lime_image
@@ -158,7 +158,7 @@ def lime_in_silence():
 def segment(image: np.ndarray, segments: Segmentation = "grid", count: int = 16) -> np.ndarray:
     """Cut an image (H, W, 3) into about ``count`` segments: (H, W) int, numbered 0 .. S-1 without a gap.
 
-    lime hides segment s where the s-th of its S columns says so: one numbered S or more would never be hidden.
+    lime has one column per segment, so a segment numbered S or more would never be hidden.
 
     Raises:
         ValueError: for an unknown name, a count below 1, or a function that does not return (H, W).
@@ -201,6 +201,6 @@ def grid(height: int, width: int, count: int) -> np.ndarray:
 
 
 def positive_regions(explained: Explanation, most: int = 5) -> np.ndarray:
-    """The pixels (H, W) bool of the ``most`` segments that raise the answer most; fewer where fewer raise it."""
+    """Where the ``most`` segments lie that raise the answer most, or fewer if fewer raise it: (H, W) bool."""
     ranked = np.argsort(-explained.weights, kind="stable")[:most]
     return np.isin(explained.segments, ranked[explained.weights[ranked] > 0])

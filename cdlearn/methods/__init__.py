@@ -1,15 +1,17 @@
 """The methods, one file each, all with one interface. A new one is a new file and a line in METHODS.
 
-``training_loss(x1, x2, x) -> terms``: two views and the plain images, float (N, 3, S, S) in [0, 1] -> a dictionary of
-scalars, ``loss`` first, which is minimised; ``needs_plain`` says whether x is used (else it may be anything). What it
-draws at random it takes from torch's own state, which the Trainer sets in every step. Where several processes train
-(runtime/distributed.py), each is given its slice of the batch and returns the loss of all of it: what is contrasted
-goes through ``gathered`` first, means over images through ``averaged``, random draws for images through
-``random_like``. ``represent(x) -> {"backbone": h, "output": y}``: what is evaluated.
+``training_loss(x1, x2, x) -> terms`` takes two views and the plain images, float (N, 3, S, S) in [0, 1]. It returns a
+dictionary of scalars; the first, ``loss``, is minimised. ``needs_plain`` says whether x is used (else it may be
+anything). Random draws come from torch's own state, which the Trainer sets in every step. When several processes train
+(runtime/distributed.py), each gets its slice of the batch and returns the loss of the whole batch: contrasted tensors
+go through ``gathered`` first, means over images through ``averaged``, random draws for images through
+``random_like``. ``represent(x) -> {"backbone": h, "output": y}`` returns what is evaluated.
 
-Optional: ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how
-much each image belongs to each cluster, and the largest is scored beside K-means. ``prepare(images)``, with uint8
-(N, 3, H, W), is called once, before the first step (so not when a run is resumed after it).
+Optional: ``needs_views = False`` for a method that looks at the plain images alone: no views are made, and x1 and x2
+are the plain images too. ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is
+(N, clusters), how much each image belongs to each cluster, and the largest is scored beside K-means.
+``prepare(images)``, with uint8 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after
+it).
 """
 
 from torch import nn
@@ -42,11 +44,11 @@ def build(config) -> nn.Module:
     """The method that ``config`` names, on its backbone, with fresh weights from torch's random state.
 
     Raises:
-        UserError: where the method must be told the number of clusters and was not.
+        UserError: if the method needs ``config.clusters`` and it is not set.
     """
     if needs_clusters(config.method) and not config.clusters:
         raise UserError(
             f"{config.method} must be told the number of clusters: pass --clusters K (in Python, clusters=K, or "
-            "config.for_images(images) for as many as they have classes)"
+            "config.for_images(images), which takes the number of their classes)"
         )
     return METHODS[config.method](backbone(config.backbone, config.stem, config.width), config)

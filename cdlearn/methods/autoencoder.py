@@ -1,11 +1,11 @@
 """Autoencoders, which learn by rebuilding the image: plain (AE), denoising (DAE) and variational (VAE).
 
-They are the class-prior-free rows of the paper's Tables 2 and 3. All three are one network: the backbone and a linear
-layer make the code, a mirror of transposed convolutions makes the image again. Views are not used: as in the papers
-they come from, they see each image as it is, only resized.
+They are the class-prior-free rows of the paper's Tables 2 and 3. All three share one network: the backbone and a linear
+layer make the code, and a mirror of transposed convolutions rebuilds the image. They use no views: as in the original
+papers, they see each image as it is, only resized.
 
-Simplified: the backbones average over the image, so no map of places is left to the decoder, and pictures come out
-blurred; the DAE is trained whole, not layer by layer (Vincent et al., 2010); the VAE's pixels have one fixed spread.
+Simplified: the backbones average over the image, so the decoder gets no map of places and its pictures are blurred. The
+DAE is trained whole, not layer by layer (Vincent et al., 2010). The VAE's pixels have one fixed spread.
 """
 
 import math
@@ -19,14 +19,14 @@ from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
 MASKED = 0.25  # share of the values that the DAE hides, within the range that Vincent et al. (2010) tried
-SPREAD = 0.1  # standard deviation of a pixel around the VAE's answer, of a range of 1: how exact it has to be
-# Log variance with which the VAE's code begins, a spread of 0.14: at 1 the noise drowns the means, and on shapes the
-# error stayed at 0.071 for 8 epochs where it now falls to 0.029
+SPREAD = 0.1  # standard deviation of a pixel (range 1) around the VAE's answer: how exact it has to be
+# Log variance with which the VAE's code begins, a spread of 0.14. With a spread of 1 the noise drowns the means: on
+# shapes the error stayed at 0.071 for 8 epochs; now it falls to 0.029
 START = -4.0
 
 
 def decoder(dim: int, size: int, channels: int) -> nn.Sequential:
-    """(N, dim) -> logits (N, 3, S', S'), S' >= size, each step twice as large with half as many channels."""
+    """(N, dim) -> logits (N, 3, S', S'), S' >= size; each step doubles the side and halves the channels."""
     steps = max(0, int(math.log2(size / 4)))  # from a map of 4 to 7 pixels a side
     side = math.ceil(size / 2**steps)
     width = min(channels, 512)
@@ -52,12 +52,13 @@ class Autoencoder(nn.Module):
     Args:
         backbone: a module with ``.dim``.
         config: reads dim (the length of the code) and size.
-        masked: share of the values of x that are set to 0 before encoding; the whole image is to be rebuilt.
-        variational: the code is drawn from a normal distribution, held near N(0, 1); the loss is then the negative
-            evidence lower bound, in units in which the squared error counts once.
+        masked: share of the values of x that are set to 0 before encoding; the decoder must rebuild the whole image.
+        variational: the code is drawn from a normal distribution, which is held near N(0, 1). The loss is then the
+            negative evidence lower bound, scaled so that the squared error has weight 1.
     """
 
     needs_plain = True
+    needs_views = False
 
     def __init__(self, backbone: nn.Module, config, masked: float = 0.0, variational: bool = False):
         super().__init__()
@@ -69,17 +70,17 @@ class Autoencoder(nn.Module):
         self.decoder = decoder(config.dim, config.size, backbone.dim)
 
     def encode(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
-        """h (N, backbone.dim) -> the code (N, dim), for the VAE its mean, and for the VAE alone its log variance."""
+        """h (N, backbone.dim) -> the code (N, dim) and None; for the VAE its mean and its log variance."""
         code = at_least_float32(self.code(h))
         return code.chunk(2, dim=1) if self.variational else (code, None)
 
     def decode(self, code: Tensor) -> Tensor:
         """(N, dim) -> images (N, 3, size, size) in (0, 1)."""
         logits = self.decoder(code)[..., : self.config.size, : self.config.size]
-        return torch.sigmoid(at_least_float32(logits))  # in bf16 answers near 1 would come in steps of 1/256
+        return torch.sigmoid(at_least_float32(logits))  # near 1, bf16 has steps of 1/256
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """(N, 3, S, S) -> what is rebuilt of it, from the code's mean and with nothing hidden."""
+        """(N, 3, S, S) -> the rebuilt images, from the code's mean and with nothing hidden."""
         return self.decode(self.encode(self.backbone(x))[0])
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -91,7 +92,7 @@ class Autoencoder(nn.Module):
             return {"loss": error, "reconstruction": error}
         drawn = code + distributed.random_like(torch.randn_like, code) * torch.exp(0.5 * log_variance)
         error, nats = distributed.averaged(F.mse_loss(self.decode(drawn), x), normal_divergence(code, log_variance))
-        # -ELBO = D error / (2 SPREAD^2) + nats + constant, with D values an image; here divided by D / (2 SPREAD^2)
+        # -ELBO = D error / (2 SPREAD^2) + nats + constant, with D values per image; divided here by D / (2 SPREAD^2)
         loss = error + 2 * SPREAD**2 / x[0].numel() * nats
         return {"loss": loss, "reconstruction": error, "divergence": nats}
 

@@ -1,7 +1,7 @@
-"""Contrastive Clustering (Li et al., AAAI 2021): instances are rows, clusters are columns. It must be told how many.
+"""Contrastive Clustering (Li et al., AAAI 2021): rows are instances, columns are clusters.
 
-What it shares with CD is the contrast of columns; what it needs besides is the number of clusters: its columns are a
-softmax, so that an image can belong to one cluster only, where CD's heads answer each for itself.
+Like CD, it contrasts columns. Unlike CD, it must be told the number of clusters: its columns are a softmax, so an image
+can belong to one cluster only. Each of CD's heads answers for itself.
 """
 
 import math
@@ -21,22 +21,22 @@ def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def cluster_contrast(log_p1: Tensor, log_p2: Tensor, temperature: float = 1.0) -> Tensor:
-    """NT-Xent over the 2K columns: a cluster should gather the same images in both views, unlike all other clusters.
+    """NT-Xent over the 2K columns: a cluster should hold the same images in both views and differ from all others.
 
     log_p1, log_p2: (N, K) log-softmax of the two views -> scalar in nats; ln(2K-1) when all columns are alike.
 
-    Cosines do not see a column's length, so each column is divided by its largest entry first. A cluster that is all
-    but empty (1e-30 for every image) would else vanish in the eps of the normalisation, and its gradient with it.
+    Each column is divided by its largest entry first, which leaves its cosines as they are. Otherwise a nearly empty
+    cluster (1e-30 for every image) and its gradient would vanish in the eps of the normalisation.
     """
     y1, y2 = (torch.exp(log_p - log_p.amax(dim=0).detach()) for log_p in (log_p1, log_p2))
     return losses.nt_xent(y1.T, y2.T, temperature)
 
 
 def imbalance(log_p: Tensor) -> Tensor:
-    """log K - H(P), P the mean of the softmax over the batch: 0 where all clusters are used alike, log K where one is.
+    """log K - H(P), P the mean softmax of the batch: 0 when all clusters are used alike, log K when only one is used.
 
-    log_p: (N, K) log-softmax -> scalar in nats. From log P, because P log P and its gradient are 0 * -inf for a column
-    whose probabilities have all become 0.
+    log_p: (N, K) log-softmax -> scalar in nats. It starts from log P, because P log P and its gradient are 0 * -inf
+    for a column whose probabilities have all become 0.
     """
     log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
     return math.log(log_p.shape[1]) + (log_mean.exp() * log_mean).sum()
@@ -45,7 +45,7 @@ def imbalance(log_p: Tensor) -> Tensor:
 class CC(nn.Module):
     """h = f(x), z = instance head of h, p = softmax of the cluster head of h.
 
-    Simplified: as published the heads are as wide as h; here ``hidden`` says how wide.
+    Simplified: the published heads are as wide as h; here ``hidden`` sets the width.
 
     Args:
         backbone: a module with ``.dim``.
@@ -53,8 +53,8 @@ class CC(nn.Module):
             per_view_batch_norm.
     """
 
-    needs_plain = False  # training_loss makes no use of the plain images
-    needs_clusters = True  # told how many; the output is (N, clusters)
+    needs_plain = False  # training_loss does not use the plain images
+    needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

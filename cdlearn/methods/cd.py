@@ -18,7 +18,7 @@ def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
 def feature_heads(dim: int, hidden: int, heads: int, batch_norm: bool = True) -> nn.Sequential:
     """The feature predictor without its sigmoid: z (N, dim) -> logits (N, heads).
 
-    The BatchNorm before the sigmoid is what keeps every head from answering 0.5 to everything (Table 4).
+    The BatchNorm before the sigmoid keeps the heads from answering 0.5 to everything (Table 4).
     """
     layers = [
         nn.Linear(dim, hidden, bias=False),
@@ -38,7 +38,7 @@ class CD(nn.Module):
             per_view_batch_norm.
     """
 
-    needs_plain = False  # training_loss makes no use of the plain images
+    needs_plain = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

@@ -1,7 +1,7 @@
 """The cluster-centre predictor of Sundareswaran et al. (arXiv 2109.12714): a reconstruction.
 
-It is made from the paper's abstract and what its authors' published code does; the rest of the paper was not at hand.
-Published settings: Adam, lr 3e-4, held constant, batch 128, 224 px, 2000 epochs; here they are those of the Config.
+It follows the paper's abstract and the authors' published code; the rest of the paper was not at hand.
+Published settings: Adam, constant lr 3e-4, batch 128, 224 px, 2000 epochs. Here the Config sets them.
 """
 
 import copy
@@ -15,25 +15,25 @@ from cdlearn import losses
 from cdlearn.augment import to_size
 from cdlearn.methods.cc import mlp
 from cdlearn.methods.views import forward_views, with_backbone
-from cdlearn.runtime import distributed
+from cdlearn.runtime import distributed, streams
 
 
 def log_assignment(h: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
-    """log q of Student's t: q_ij is in proportion to (1 + |h_i - m_j|^2 / alpha)^(-(alpha + 1) / 2).
+    """log q of Student's t: q_ij is proportional to (1 + |h_i - m_j|^2 / alpha)^(-(alpha + 1) / 2).
 
-    h: (N, D), centres m: (K, D) -> (N, K), rows whose exponentials add up to 1. As a logarithm, so that the
-    Kullback-Leibler divergences need no eps (1e-8 in the published code) to stay finite.
+    h: (N, D), centres m: (K, D) -> (N, K), rows whose exponentials add up to 1. With logarithms, the
+    Kullback-Leibler divergences stay finite without an eps (1e-8 in the published code).
     """
     distance = (h.unsqueeze(1) - centres).square().sum(dim=2)  # N x K x D in between: cdist has no gradient at 0
     return F.log_softmax(-(alpha + 1) / 2 * torch.log1p(distance / alpha), dim=1)
 
 
 def log_target(log_q: Tensor) -> Tensor:
-    """log p: p_ij is in proportion to q_ij^2 / sum_i q_ij: squared for surer rows, divided in favour of small clusters.
+    """log p: p_ij is proportional to q_ij^2 / sum_i q_ij. The square makes rows surer; the sum favours small clusters.
 
-    No gradient flows through it: q is to move, not p.
+    No gradient flows through it: q should move, p should not.
 
-    log_q: (N, K) -> (N, K). The sum is over the batch at hand (DEC, which this comes from, takes all images).
+    log_q: (N, K) -> (N, K). The sum is over the batch; DEC, the origin of this target, sums over all images.
     """
     log_q = log_q.detach()
     return F.log_softmax(2 * log_q - torch.logsumexp(log_q, dim=0), dim=1)
@@ -47,8 +47,8 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 class Centres(nn.Module):
     """h = f(x), z = projector of h, q = how near h lies to each centre.
 
-    Three losses, added: contrastive (NT-Xent of the views' z), clustering (q of the plain image towards the surer p),
-    anchor (q of each view towards q of the plain image, which here stands still).
+    The loss is the sum of three: contrastive (NT-Xent of the views' z), clustering (moves q of the plain image towards
+    the surer p) and anchor (moves q of each view towards q of the plain image, which gets no gradient from it).
 
     Args:
         backbone: a module with ``.dim``.
@@ -57,7 +57,7 @@ class Centres(nn.Module):
     """
 
     needs_plain = True
-    needs_clusters = True  # told how many; the output is (N, clusters)
+    needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -68,20 +68,20 @@ class Centres(nn.Module):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Put the centres where K-means finds them among the embeddings of the backbone, which is untrained as yet.
+        """Put the centres where K-means finds them among the embeddings of the untrained backbone.
 
-        images: uint8 (N, 3, H, W). BatchNorm normalises by the batch, as it will in training: by its running
-        statistics, which have seen nothing yet, an untrained network's features lie far from those of the first step.
+        images: uint8 (N, 3, H, W). BatchNorm normalises by the batch, as in training. Its running statistics have seen
+        nothing yet; with them the features would lie far from those of the first step.
         """
         untrained = copy.deepcopy(self.backbone).train()  # a copy, because this moves the running statistics
         config, device = self.config, self.centres.device
-        shuffle = torch.Generator().manual_seed(config.seed)  # folders come sorted, and batches shall be mixed
+        shuffle = streams.generator(config.seed, "centres")  # folders come sorted, but batches should be mixed
         order = torch.randperm(len(images), generator=shuffle).to(images.device)
         parts = []
         for index in order.tensor_split(max(1, len(images) // config.batch_size)):
             x = to_size(images[index].to(device), config.size)
             parts.append(untrained(x.contiguous(memory_format=torch.channels_last)).float())
-        h = torch.cat(parts).double().cpu().numpy()  # double: then the order in which threads add up rounds away
+        h = torch.cat(parts).cpu().double().numpy()  # double: then the order in which threads add up rounds away
         found = KMeans(config.clusters, n_init=10, random_state=config.seed).fit(h)
         self.centres.copy_(torch.from_numpy(found.cluster_centers_))
 

@@ -1,4 +1,4 @@
-"""SimCLR (Chen et al., 2020): the instance level alone. It is CD with the feature heads taken off (Table 6)."""
+"""SimCLR (Chen et al., 2020): the instance level alone. It is CD without the feature heads (Table 6)."""
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from cdlearn.runtime import distributed
 class SimCLR(nn.Module):
     """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
 
-    needs_plain = False  # training_loss makes no use of the plain images
+    needs_plain = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

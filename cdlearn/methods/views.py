@@ -1,4 +1,4 @@
-"""The pass that the methods share: both views, and whatever else they look at, through one network."""
+"""The forward pass that the methods share: both views, and the plain images where needed, through one network."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from torch import Tensor
 def forward_views(network: Callable, views: tuple[Tensor, ...], per_view: bool) -> list:
     """``network`` applied to every view, each (N, 3, S, S): one result per view, in order.
 
-    network: (M, 3, S, S) -> a tensor (M, ...), or a tuple of such; the results are of the same kind.
-    per_view: True as published: each view passes alone, and BatchNorm normalises it by its own statistics. False: one
-        pass over all of them, which is faster, and in which BatchNorm cannot tell the views apart.
+    network: (M, 3, S, S) -> a tensor (M, ...) or a tuple of tensors; each result is of the same kind.
+    per_view: True (as published): each view passes alone, and BatchNorm uses the statistics of that view. False: all
+        views pass together, which is faster, and BatchNorm cannot tell them apart.
     """
     views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     if per_view:
@@ -25,7 +25,7 @@ def forward_views(network: Callable, views: tuple[Tensor, ...], per_view: bool) 
 def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """What ``represent`` returns: ``backbone`` h (N, D) and ``output``, a function of h, both in float32.
 
-    Autocast is off for the output: in bf16, answers near 1 would come in steps of 1/256.
+    Autocast is off for the output, because bf16 has steps of 1/256 near 1.
     """
     h = h.float()
     with torch.autocast(h.device.type, enabled=False):

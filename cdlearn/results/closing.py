@@ -15,9 +15,11 @@ from cdlearn import checkpoint, probes
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.data.shapes import VALUES
-from cdlearn.evaluate import assignment_scores, cluster_scores, embed, knn_accuracy, raw_pixels
+from cdlearn.evaluate import agreement_scores, assignment_scores, clusterings, embed, knn_accuracy, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
+from cdlearn.runtime import streams
+from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fresh_model
 
 STAGES = ("raw pixels", "random network", "backbone", "output")
@@ -45,7 +47,7 @@ def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] |
     """
     if images.labels is None or len(images.labels.unique()) < 2:
         return None
-    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))[:MONITORED].sort().values
+    drawn = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))[:MONITORED].sort().values
 
     def look(trainer: Trainer) -> None:
         row = trainer.history[-1]
@@ -72,20 +74,25 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
     Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
     """
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
+    found: dict[tuple[str, int], list] = {}  # one K-means per stage and number of clusters, whatever it is scored by
+
+    def scores(stage: str, truth: Tensor) -> dict[str, float]:
+        k = len(truth.unique())
+        if (stage, k) not in found:
+            found[stage, k] = clusterings(features[stage], k, config.kmeans_seeds)
+        return agreement_scores(truth, found[stage, k])
+
     labelled = images.labels is not None and len(images.labels.unique()) > 1
     if labelled:
         for stage, values in features.items():
-            result[stage] = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) | result[stage]
+            result[stage] = scores(stage, images.labels) | result[stage]
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
         if needs_clusters(config.method):
             result["argmax"] = assignment_scores(features["output"], images.labels)
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
     if varied:
         result["attributes"] = {
-            name: {
-                stage: cluster_scores(values, truth, seeds=config.kmeans_seeds) for stage, values in features.items()
-            }
-            for name, truth in varied.items()
+            name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
         known = varied | ({"class": images.labels} if labelled else {})
         names = VALUES | {"class": images.classes}
@@ -171,11 +178,20 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
 
 
 def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history: list[dict], name="scores") -> dict:
-    """Score, print the table, write ``name``.json and the figures into ``out``; returns the scores."""
+    """Score, write ``name``.json, print the table, write the figures into ``out``; returns the scores.
+
+    What took longest is on the disk before anything is printed. A score that is not a number is null in the file.
+
+    Raises:
+        UserError: for a single image, which has no other to be compared with.
+    """
+    if len(images) < 2:
+        raise UserError(f"{len(images)} image in {config.data} cannot be scored; at least 2 are needed")
     features = stages(model, config, images.images)
     scores = score(features, images, config)
-    print(table(scores))
-    checkpoint.write_text(out / f"{name}.json", json.dumps(scores, indent=1) + "\n")
+    content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
+    checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    print(table(scores), flush=True)
     suffix = name.removeprefix("scores")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

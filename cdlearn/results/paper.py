@@ -9,9 +9,11 @@ output, all others by K-means. Rows that the paper does not have stand below its
 import csv
 import json
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cdlearn import checkpoint
@@ -19,9 +21,11 @@ from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
 from cdlearn.methods import needs_clusters
+from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
+from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import fingerprint, fit, fresh_model
+from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
@@ -81,6 +85,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     """Train ``config``, or take up or reuse an earlier run of it: stage -> scores against the labels.
 
     A stage is scored by K-means; the output of a method that is told the number of clusters by its own, the argmax.
+    A finished run whose labels are others now is scored anew, not trained anew: training never saw them.
 
     Raises:
         UserError: where there are no labels, or an earlier run is damaged; it is named and left as it is.
@@ -88,14 +93,11 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     if images.labels is None:
         raise UserError(NO_LABELS.format(config.data))
     config = config.for_images(images)
-    out = (
-        home
-        / f"{Path(config.data).name}-{config.method}-s{config.seed}-{len(images)}-{checkpoint.digest(config.as_dict())}"
-    )
+    digest = checkpoint.digest(config.as_dict())
+    out = make_folder(home / f"{data_name(config.data)}-{config.method}-s{config.seed}-{len(images)}-{digest}")
     scores = out / "table.json"
-    if scores.exists():
-        return scored(scores, images)
-    out.mkdir(parents=True, exist_ok=True)
+    if scores.exists() and (found := scored(scores, images)):
+        return found
     model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
     features = embed(model, images.images, config.size, amp=config.amp)
     found = {}
@@ -106,20 +108,30 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
             if assigned
             else cluster_scores(values, images.labels, seeds=config.kmeans_seeds)
         )
-    checkpoint.write_text(scores, json.dumps(found, indent=1) + "\n")
+    checkpoint.write_text(scores, json.dumps(found | {"labels": checksum(images.labels)}, indent=1) + "\n")
     return found
 
 
-def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]]:
-    """What an earlier call found. Raises UserError where the file is damaged, or the images are no longer those."""
+def checksum(labels: Tensor) -> int:
+    """Of labels (N,), to know them again."""
+    return zlib.crc32(labels.numpy().tobytes())
+
+
+def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]] | None:
+    """What an earlier call found; None where it was against other labels, or did not note which.
+
+    Raises:
+        UserError: where the file is damaged, or the images are no longer those.
+    """
     try:
         found = json.loads(scores.read_text())
-        _ = [found[stage][metric] for stage in ("backbone", "output") for metric in METRICS]
-    except (ValueError, KeyError, TypeError) as error:
+        labels, found = found.get("labels"), {stage: found[stage] for stage in ("backbone", "output")}
+        _ = [of_stage[metric] for of_stage in found.values() for metric in METRICS]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
     if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
         raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
-    return found
+    return found if labels == checksum(images.labels) else None
 
 
 def rows(
@@ -138,15 +150,25 @@ def rows(
     known = published(table)
     first = Config.preset(preset, **settings | {"seed": seeds[0]})
     images = load(first.data, first.size, first.limit, IMAGES_SEED)
+    if images.labels is None:
+        raise UserError(NO_LABELS.format(first.data))
+    configs = {
+        (name, seed): Config.preset(preset, **settings | (changes if changes is not RANDOM else {}) | {"seed": seed})
+        for name, changes in OURS[table].items()
+        if changes is not PIXELS
+        for seed in seeds
+    }
+    for (name, _), config in configs.items():  # what cannot work is said before hours of training, not after
+        check_row(table, name, config.for_images(images), len(images))
+    make_folder(home)
     values: dict[str, list[dict]] = {}
     for name, changes in OURS[table].items():
         if changes is PIXELS:
             values[name] = [control(images, first, raw_pixels(images.images, first.size))]
-            continue
-        for seed in seeds:
-            config = Config.preset(preset, **settings | ({} if changes is RANDOM else changes) | {"seed": seed})
+        for config in (config for (of, _), config in configs.items() if of == name):
             if changes is RANDOM:
-                features = embed(fresh_model(config), images.images, config.size, amp=config.amp)["backbone"]
+                untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
+                features = embed(untrained, images.images, config.size, amp=config.amp)["backbone"]
                 found = control(images, config, features)
             else:
                 found = measure(config, images, home)
@@ -164,9 +186,16 @@ def rows(
     return made
 
 
+def check_row(table: int, name: str, config: Config, images: int) -> None:
+    """Raises UserError where a row cannot be trained on so few images; a row's own batch is no setting to change."""
+    own = OURS[table][name].get("batch_size", 0)
+    if own > images:
+        raise UserError(f"{name} of table {table} has batches of {own}, and there are {images} images; it needs more")
+    if OURS[table][name] is not RANDOM:
+        check_count(config, images)
+
+
 def control(images: ImageSet, config: Config, features: Tensor) -> dict[str, dict[str, float]]:
-    """The scores of what trains nothing, (N, D), the same at both stages. Raises UserError without labels."""
-    if images.labels is None:
-        raise UserError(NO_LABELS.format(config.data))
+    """The scores of what trains nothing, (N, D), the same at both stages."""
     scores = cluster_scores(features, images.labels, seeds=config.kmeans_seeds)
     return {"backbone": scores, "output": scores}

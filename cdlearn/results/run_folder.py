@@ -1,8 +1,10 @@
 """The folder of a run: its name, that it is new, what it says of itself, and how to go on with it."""
 
 import json
+import os
 import platform
 import shlex
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,33 +12,80 @@ import torch
 import torchvision
 
 from cdlearn import checkpoint
-from cdlearn.config import Config
+from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
-from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.errors import UserError, shortened
+
+# Any of these makes a folder that of a run
+FILES = ("config.json", "checkpoint.pt", "metrics.csv", "scores.json", "table.json")
+
+
+def data_name(data: str) -> str:
+    """What files made from a data set are called after: its name or that of its folder, at most 100 bytes long."""
+    name = Path(os.path.abspath(data)).name or "images"
+    if len(name.encode(errors="surrogateescape")) > 100:
+        return f"{name.encode(errors='ignore')[:80].decode(errors='ignore')}-{checkpoint.digest({'name': name})}"
+    return name
 
 
 def default_out(config: Config) -> Path:
     """A name of its own for every data set, method, preset and seed."""
-    data = Path(config.data).name or "images"
-    return Path("runs") / f"{data}-{config.method}-{config.rung}-s{config.seed}"
+    return Path("runs") / f"{data_name(config.data)}-{config.method}-{config.rung}-s{config.seed}"
 
 
-def new_run(out: Path, chosen: bool) -> Path:
-    """Make the folder of a run. One that holds a run is never written into: a chosen name is refused, else a new found.
+def folder_of(run: Path) -> Path:
+    """The folder of a run that was named by it or by its checkpoint."""
+    return run.parent if run.name == "checkpoint.pt" else run
+
+
+def make_folder(folder: Path) -> Path:
+    """Make ``folder`` where it is missing, and see that files can be made in it: before the work, not after it.
 
     Raises:
         UserError: naming the folder.
     """
-    if chosen and (out / "config.json").exists():
-        raise UserError(f"{out} holds a run already; go on with --resume {out}, or choose another --out")
-    free, number = out, 2
-    while (free / "config.json").exists():
-        free, number = out.with_name(f"{out.name}-{number}"), number + 1
     try:
-        free.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"cannot make the folder {free} ({error.strerror}); choose another --out") from error
+        why = f"cannot write into the folder {shortened(str(folder))} ({error.strerror})"
+        raise UserError(f"{why}; choose another --out, or start from elsewhere") from error
+    return folder
+
+
+def new_run(out: Path, chosen: bool) -> Path:
+    """Claim a folder for a run. One that holds a run, or part of one, is never written into.
+
+    A chosen name is then refused; else the next free number is found. Making config.json, which succeeds only once, is
+    the claim: of several runs that start together each gets a folder of its own.
+
+    Raises:
+        UserError: naming the folder.
+    """
+    free, number = out, 1
+    while (held := held_by(free)) or not claim(free):
+        if chosen:
+            whole = held in ("", "config.json")  # "": another process has just claimed it
+            mend = f"go on with --resume {out}, or choose another --out" if whole else "choose another --out"
+            raise UserError(f"{out} holds a run already ({held or 'config.json'}); {mend}")
+        number += 1
+        free = out.with_name(f"{out.name}-{number}")
     return free
+
+
+def held_by(folder: Path) -> str:
+    """The first file of a run in ``folder``, or nothing."""
+    return next((name for name in FILES if os.path.lexists(folder / name)), "")
+
+
+def claim(folder: Path) -> bool:
+    """Whether this process, and no other, made the config.json of ``folder``; it is empty yet."""
+    make_folder(folder)
+    try:
+        (folder / "config.json").open("x").close()
+    except FileExistsError:
+        return False
+    return True
 
 
 def describe(out: Path, config: Config, images: ImageSet, command: list[str], skip_bad: bool) -> None:
@@ -59,23 +108,52 @@ def describe(out: Path, config: Config, images: ImageSet, command: list[str], sk
 
 
 def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
-    """The settings of a run to go on with. Raises UserError where other settings were asked for, showing both."""
-    try:
-        described = json.loads((run / "config.json").read_text())
-        config = Config.from_dict(described["config"])
-        config.check()
-    except FileNotFoundError as error:
-        raise UserError(f"no run to resume in {run}: config.json is missing") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run / 'config.json'} is damaged ({error}); the run cannot go on") from error
-    if not (run / "checkpoint.pt").exists():
+    """The settings of a run to go on with, and whether it skips bad files.
+
+    given: the settings asked for. Those of :data:`cdlearn.config.MACHINE` may be others than the run began with.
+
+    Raises:
+        UserError: where there is no such run, or other settings were asked for, showing both.
+    """
+    path = run / "config.json"
+    if path.is_file() and not (run / "checkpoint.pt").exists():
         raise UserError(f"{run} was stopped before its first checkpoint; remove it and start again")
+    described = read_description(path)
+    config = described["config"]
+    asked = {"rung" if name == "preset" else name: value for name, value in given.items()}
     changed = [
-        f"{k} is {getattr(config, k)} there, {v} here"
-        for k, v in given.items()
-        if getattr(config, k) != v and k != "device"
+        f"{'preset' if name == 'rung' else name} is {getattr(config, name)} there, {value} here"
+        for name, value in asked.items()
+        if getattr(config, name) != value and name not in MACHINE
     ]
     if changed:
         raise UserError(f"{run} was made with other settings ({'; '.join(changed)}); leave them out or start a new run")
-    config = replace(config, device=given.get("device", config.device))
-    return config, skip_bad or described.get("skip_bad", False)
+    config = replace(config, **{name: value for name, value in asked.items() if name in MACHINE})
+    return config, skip_bad or bool(described.get("skip_bad"))
+
+
+def read_description(path: Path) -> dict:
+    """config.json, with its settings as a Config. Raises UserError where it is missing or damaged."""
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(described, dict):
+            raise UserError("there are no settings in it")
+        return described | {"config": Config.from_dict(described.get("config"))}
+    except FileNotFoundError as error:
+        raise UserError(f"no run to resume in {path.parent}: config.json is missing") from error
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); the run cannot go on") from error
+
+
+def note_changes(out: Path, config: Config) -> None:
+    """Say, and write into config.json, where a resumed run goes on otherwise than it began: device, compile, amp."""
+    path = out / "config.json"
+    described = read_description(path)
+    before, now = described["config"].as_dict(), config.as_dict()
+    changes = {name: [before[name], now[name]] for name in MACHINE if before[name] != now[name]}
+    if not changes:
+        return
+    told = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items())
+    print(f"going on with {told}: the last digits may differ from those of an uninterrupted run")
+    described |= {"config": now, "changed on resume": [*described.get("changed on resume", []), changes]}
+    checkpoint.write_text(path, json.dumps(described, indent=1) + "\n")

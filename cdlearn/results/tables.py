@@ -1,16 +1,17 @@
 """A table of the paper as CSV, Markdown and a figure: what was measured, the published values beside it."""
 
-import csv
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import ttest_ind_from_stats
 
 from cdlearn import checkpoint
 from cdlearn.results.plots import COLOURS, MARKS, figure
+from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.runtime.errors import UserError
 
 METRICS = ("nmi", "ari", "acc")
@@ -130,16 +131,13 @@ def chart(table: list[Row], number: int, title: str) -> Figure:
 
 def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> list[Path]:
     """table-N-D.csv, .md and .png in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"table-{number}-{Path(data).name}"
-    content = lines(table)
-    names = list(dict.fromkeys(name for line in content for name in line))
-    text = [",".join(names)] + [",".join(str(line.get(name, "")) for name in names) for line in content]
-    checkpoint.write_text(stem.with_suffix(".csv"), "\n".join(text) + "\n")
-    checkpoint.write_text(stem.with_suffix(".md"), markdown(table, number, note))
-    made = chart(table, number, f"Table {number} on {Path(data).name}: {TITLES[number]}")
-    checkpoint.write(stem.with_suffix(".png"), lambda file: made.savefig(file, format="png"))
-    return [stem.with_suffix(ending) for ending in (".csv", ".md", ".png")]
+    paths = [folder / f"table-{number}-{data_name(data)}.{ending}" for ending in ("csv", "md", "png")]
+    make_folder(folder)
+    checkpoint.write_text(paths[0], pd.DataFrame(lines(table)).to_csv(index=False, lineterminator="\n"))
+    checkpoint.write_text(paths[1], markdown(table, number, note))
+    made = chart(table, number, f"Table {number} on {data_name(data)}: {TITLES[number]}")
+    checkpoint.write(paths[2], lambda file: made.savefig(file, format="png"))
+    return paths
 
 
 def read(number: int, data: str, folder: Path) -> list[Row]:
@@ -148,20 +146,21 @@ def read(number: int, data: str, folder: Path) -> list[Row]:
     Raises:
         UserError: where the file is missing or is no such table.
     """
-    path = folder / f"table-{number}-{Path(data).name}.csv"
+    path = folder / f"table-{number}-{data_name(data)}.csv"
     found: dict[tuple[str, str], Row] = {}
     try:
-        with path.open(newline="") as file:
-            for line in csv.DictReader(file):
-                name, stage, metric = line["row"], line["stage"], line["metric"]
-                row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}))
-                if row.seeds:
-                    row.ours[metric] = (float(line["ours"]), float(line["ours std"]))
-                for column, value in line.items():
-                    if column.startswith("published ") and value:
-                        row.published.setdefault(column.removeprefix("published "), {})[metric] = (float(value), None)
+        for line in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"):
+            name, stage, metric = line["row"], line["stage"], line["metric"]
+            row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}))
+            if row.seeds:
+                row.ours[metric] = (float(line["ours"]), float(line["ours std"]))
+            for column, value in line.items():
+                if column.startswith("published ") and value:
+                    row.published.setdefault(column.removeprefix("published "), {})[metric] = (float(value), None)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; make it with python -m cdlearn.compare --table {number}") from None
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{path} is empty; make it again") from None
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); make it again") from error
     if not found:

@@ -1,15 +1,65 @@
 """What every command line shares: options made from the settings, and troubles said in one line."""
 
 import argparse
+import contextlib
+import io
+import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
+from pathlib import Path
+from typing import TextIO
 
 import torch
 
-from cdlearn.runtime.errors import Interrupted, UserError, did_you_mean
+from cdlearn.runtime.errors import Interrupted, UserError, did_you_mean, shortened
+
+PLAIN = str.maketrans({"±": "+-", "×": "x", "–": "-", "…": "...", "²": "2", "→": "->", "█": "#"})
+
+
+class Lasting:
+    """A text stream that never ends the program.
+
+    A character that the terminal lacks is written in plain ones. When nobody reads the stream any more (``| head -1``,
+    a closed window, a full disk), the program goes on in silence: hours of training are worth more than a line.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self.stream = stream or io.StringIO()  # None: the program was started with the stream closed
+
+    def write(self, text: str) -> int:
+        with self.silenced():
+            try:
+                self.stream.write(text)
+            except UnicodeEncodeError:
+                known = self.stream.encoding
+                self.stream.write(text.translate(PLAIN).encode(known, "replace").decode(known))
+        return len(text)
+
+    def flush(self) -> None:
+        with self.silenced():
+            self.stream.flush()
+
+    @contextlib.contextmanager
+    def silenced(self) -> Iterator[None]:
+        """What cannot be written goes nowhere from now on, the rest in the buffer included."""
+        try:
+            yield
+        except OSError:
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self.stream.fileno())
+
+    def __getattr__(self, name: str):
+        return getattr(self.stream, name)
+
+
+def folder(text: str) -> Path:
+    """For argparse: a folder's name, which must not be empty, as that would mean the folder one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a folder's name is missing")
+    return Path(text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,6 +102,17 @@ def settings_parser(module: str, description: str, settings: type, known: dict[s
 
 def guarded(work: Callable[[], None]) -> int:
     """Run ``work`` and turn every trouble a user can mend into one line and an exit status."""
+    out, errors = Lasting(sys.stdout), Lasting(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        try:
+            return status(work)
+        finally:
+            out.flush()
+            errors.flush()
+
+
+def status(work: Callable[[], None]) -> int:
+    """See :func:`guarded`."""
     try:
         work()
     except UserError as error:
@@ -65,5 +126,12 @@ def guarded(work: Callable[[], None]) -> int:
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
             raise
         print("error: the memory is full; try a smaller --batch-size, --size or --backbone", file=sys.stderr)
+        return 2
+    except OSError as error:  # a name that is too long, no permission, a disk that fails
+        if not error.strerror:
+            raise
+        name = shortened(str(error.filename or "a file"))
+        why = f"cannot use {name} ({error.strerror}); check its name, its disk and who may use it"
+        print(f"error: {why}", file=sys.stderr)
         return 2
     return 0

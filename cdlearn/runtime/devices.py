@@ -2,37 +2,68 @@
 
 import contextlib
 import ctypes
+import sys
 
 import torch
 
-from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.errors import UserError, did_you_mean
+
+KINDS = ("cpu", "cuda", "mps")
 
 
 def pick_device(name: str = "") -> torch.device:
-    """``cpu``, ``cuda`` or ``cuda:N``; "" takes cuda where there is one. Raises UserError for one that is not there."""
+    """``cpu``, ``cuda``, ``cuda:N`` or ``mps``; "" takes cuda where there is one, and never mps.
+
+    Raises UserError for one that is not there.
+    """
     if not name:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise UserError(f"unknown device {name!r}; there are cpu and cuda")
+    if kind not in KINDS or (":" in name and not number.isdecimal()):
+        raise UserError(f"unknown device {name!r}{did_you_mean(name, KINDS)}; there are {', '.join(KINDS)}")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UserError(f"device {name}: torch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    if kind == "mps" and (int(number or 0) > 0 or not torch.backends.mps.is_available()):
+        raise UserError(f"device {name}: torch sees no such Apple GPU here; use --device cpu")
     return torch.device(name)
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices faster than float32: CUDA from Ampere on, CPUs with AMX."""
+    """Whether bf16 matrices are multiplied faster than float32: on GPUs from Ampere on, CPUs with AMX or AVX512_BF16.
+
+    AVX512_BF16 without AMX (AMD from Zen 4 on), two cores: a step of the tiny network takes 78 instead of 113 ms, a
+    step of ResNet-18 818 instead of 1,371. Apple's GPUs compute in float32: bf16 is not measured there.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
     if hasattr(torch.cpu, "get_capabilities"):
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    return torch.cpu._is_amx_tile_supported()  # torch 2.11 and 2.12 have no public question for it
+        known = torch.cpu.get_capabilities()
+        return bool(known.get("amx_bf16", False) or known.get("avx512_bf16", False))
+    # torch 2.11 and 2.12 have no public question for it
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(device: torch.device, enabled: bool = True):
     """A context in which matrices are multiplied in bf16, where that is fast and ``enabled``."""
     use = enabled and fast_bf16(device)
     return torch.autocast(device.type, torch.bfloat16) if use else contextlib.nullcontext()
+
+
+def tune(device: torch.device) -> None:
+    """Settings of the whole process, for its life, that make training on ``device`` faster.
+
+    A GPU tries cuDNN's convolutions and keeps the fastest, as all batches have one shape, and multiplies what is left
+    of float32 matrices (views, contrasts) in TF32. Its 10 bits move a cosine by less than 0.001.
+    """
+    if device.type == "cpu":
+        keep_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    elif device.type == "mps":
+        print("note: on Apple's GPUs nothing is measured yet; what PyTorch lacks there, the CPU does", file=sys.stderr)
 
 
 def keep_memory() -> None:

@@ -72,27 +72,34 @@ class Sum(torch.autograd.Function):
         return Sum.apply(gradient)
 
 
-@torch.compiler.disable
 def gathered(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Each (n, D_i) of a rank -> (n ranks, D_i) of the global batch, in its order, with gradient; in float32 at least.
 
     One message for all of them: rows of zeros stand where the other ranks' go, and all are added up.
     """
-    if ranks() == 1:
-        return tensors
+    return tensors if ranks() == 1 else _gathered(*tensors)
+
+
+# What the ranks say to each other is not compiled. Each of these functions has its question for the number of ranks
+# outside, so that nothing cuts the graph of one process.
+@torch.compiler.disable
+def _gathered(*tensors: Tensor) -> tuple[Tensor, ...]:
     rows = torch.cat([t if t.dtype == torch.float64 else t.float() for t in tensors], dim=1)
     above, n = part(len(rows) * ranks()).start, len(rows)
     whole = Sum.apply(F.pad(rows, (0, 0, above, n * (ranks() - 1) - above)))
     return whole.split([t.shape[1] for t in tensors], dim=1)
 
 
-@torch.compiler.disable
 def averaged(*means: Tensor) -> tuple[Tensor, ...]:
     """Scalars that are means over a rank's images -> the means over the global batch, with gradient."""
-    return means if ranks() == 1 else (Sum.apply(torch.stack(means)) / ranks()).unbind()
+    return means if ranks() == 1 else _averaged(*means)
 
 
 @torch.compiler.disable
+def _averaged(*means: Tensor) -> tuple[Tensor, ...]:
+    return (Sum.apply(torch.stack(means)) / ranks()).unbind()
+
+
 def random_like(draw: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """This rank's rows of draw(the global batch); x is (n, ...), draw is rand_like or randn_like.
 

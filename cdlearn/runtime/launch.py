@@ -11,15 +11,15 @@ from datetime import timedelta
 import torch.distributed as dist
 
 POLL = 0.5  # seconds between looks for a rank that failed
-GRACE = 1.0  # seconds that the others give it to say why: torchrun ends all ranks as soon as one is gone
+GRACE = 1.0  # seconds it has to say why, because torchrun ends all ranks as soon as one is gone
 
 
 class Launch:
     """One rank's side of a run under torchrun: joins the group, keeps all but rank 0 quiet, ends all when one fails.
 
-    A rank that fails notes it in torchrun's store. The first to do so says why; the others, which may hang waiting for
-    it, see the note from a thread and go. Where torchrun started one process, or did not start this one, ``several`` is
-    False and nothing is done.
+    A rank that fails notes it in torchrun's store. The first to do so says why. The others may hang waiting for it, so
+    in each of them a thread looks for the note and ends the process. If torchrun started one process, or did not start
+    this one, ``several`` is False and nothing is done.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class Launch:
 
     def watch(self, store) -> None:
         """End this process when another has failed. ``store`` is a connection of its own, which never has to wait."""
-        with contextlib.suppress(RuntimeError):  # torchrun is gone: so will this process be
+        with contextlib.suppress(RuntimeError):  # torchrun is gone, and this process will be soon
             while not self.over.wait(POLL):
                 if store.add("failed", 0):
                     time.sleep(GRACE)
@@ -45,7 +45,7 @@ class Launch:
 
     @contextlib.contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """The first rank of each machine goes before its others: downloads and decoded images are made once."""
+        """The first rank of each machine goes before the others, so that it downloads and decodes images once."""
         key = f"loaded {os.environ.get('GROUP_RANK', 0)}"
         if self.several and os.environ["LOCAL_RANK"] != "0":
             self.store.wait([key], timedelta(days=7))
@@ -54,15 +54,15 @@ class Launch:
             self.store.set(key, "yes")
 
     def leave(self) -> None:
-        """Training is over: rank 0 goes on alone with what takes it minutes, and no rank waits for another."""
+        """Leave the group after training: rank 0 works on alone for minutes, and no rank waits for another."""
         if self.several and dist.is_initialized():
             self.over.set()
             dist.destroy_process_group()
 
     def do(self, work: Callable[[], None], benign: type[BaseException]) -> None:
-        """Run ``work``; only rank 0 is heard. An exception leaves here in the first rank that fails; the others end.
+        """Run ``work``; only rank 0 prints. The first rank that fails raises its exception; the others end.
 
-        benign: what all ranks raise together, without anything having failed.
+        benign: an exception that all ranks raise together and that is no failure.
         """
         if not self.several:
             return work()
@@ -83,7 +83,7 @@ class Launch:
             raise
 
     def end(self, status: int) -> int:
-        """Leave the group and return ``status``; on a failure at once, as others may never answer again."""
+        """Leave the group and return ``status``; on a failure at once, because others may never answer again."""
         if self.several and status:
             sys.stdout.flush()
             sys.stderr.flush()

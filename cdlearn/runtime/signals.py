@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted so that a run can be saved before it stops."""
+"""Ctrl-C, SIGTERM and SIGHUP, noted so that a run can be saved before it stops."""
 
 import contextlib
 import signal
@@ -9,16 +9,20 @@ from cdlearn.runtime import distributed
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """A list that fills with SIGINT and SIGTERM instead of their stopping the program; a second one stops it.
+    """A list that fills with SIGINT, SIGTERM and SIGHUP instead of their stopping the program; a second one stops it.
 
-    Not so under torchrun: there the second is torchrun's answer to the first, and torchrun kills after 30 seconds
-    whatever has not ended.
+    SIGHUP comes when a terminal is closed or a connection is lost, often twice: a second one stops nothing. Under
+    nohup it is ignored, and stays so. Under torchrun no second signal stops the program: it is torchrun's answer to the
+    first, and torchrun kills whatever has not ended after 30 seconds.
     """
     caught: list[int] = []
-    watched = (signal.SIGINT, signal.SIGTERM)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:
+        watched.append(hangup)
 
     def note(number, frame):
-        if caught and distributed.ranks() == 1:
+        if caught and number != hangup and distributed.ranks() == 1:
             raise KeyboardInterrupt
         caught.append(number)
 

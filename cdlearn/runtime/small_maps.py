@@ -1,10 +1,10 @@
-"""Convolutions onto small maps, quicker than the library's: for CPUs that multiply bf16 matrices in hardware.
+"""Faster convolutions onto small maps, for CPUs that multiply bf16 matrices in hardware.
 
-The library's convolution works row by row, and the rows of the last blocks of a ResNet are 3 to 8 pixels long; there it
-takes up to six times as long as with long rows or a matrix product. Three ways round that, each where it is fastest:
-images side by side in one long row, for the gradient of a 3x3 kernel; one product of all columns, for very many
-channels; and a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels, 4 px,
-4.5 to 1.5; 256, 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 6; 512 channels at 3 px, forward 21 to 6.
+The library's convolution works row by row. In the last blocks of a ResNet rows are only 3 to 8 pixels long, and the
+library takes up to six times as long as with long rows or a matrix product. Three remedies, each used where it is
+fastest: images side by side in one long row, for the gradient of a 3x3 kernel; one product of all columns, for very
+many channels; and a plain product for 1x1. 256 images on two AMX cores, in ms: gradient of the weights, 128 channels,
+4 px, 4.5 to 1.5; 256, 8 px, 22 to 15; 256 at 6 px to 512 at 3 px, 35 to 6; 512 channels at 3 px, forward 21 to 6.
 """
 
 import math
@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST = 8  # pixels, the longest side of a map that is worth it, for the weights' gradient
+LARGEST = 8  # pixels, the longest side of a map for which the weights' gradient is faster here
 CHANNELS = 128  # the fewest channels of such a map
-WIDE = 512  # the fewest channels for which a product is faster in the forward pass and for the gradient of x, too ...
+WIDE = 512  # the fewest channels for which the forward pass and the gradient of x are faster as products ...
 LARGEST_WIDE = 6  # ... and the longest side for that with a 3x3 kernel
 TOGETHER = 16  # images side by side
 
 
 def side_by_side(x: Tensor, count: int, gap: int) -> Tensor:
-    """Every ``count`` images as one long one, each followed by ``gap`` columns of zeros: they do not see each other.
+    """Join every ``count`` images into a long one, with ``gap`` columns of zeros after each to keep them apart.
 
     (N, C, H, W) -> (N / count, C, H, count (W + gap)), channels_last.
     """
@@ -62,7 +62,7 @@ def product(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
 
 
 def spread(gradient: Tensor, weight: Tensor, stride: int, shape: torch.Size) -> Tensor:
-    """The gradient of x: what each place of the map hands back to each place of x that it saw, added up."""
+    """The gradient of x: each place of the map adds its share to every place of x that it saw."""
     (n, c, h, w), (_, _, high, wide), kernel = shape, gradient.shape, weight.shape[-1]
     flat = gradient.permute(0, 2, 3, 1).reshape(-1, len(weight)) @ weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
     seen, edge = flat.view(n, high, wide, kernel, kernel, c), kernel // 2
@@ -74,7 +74,7 @@ def spread(gradient: Tensor, weight: Tensor, stride: int, shape: torch.Size) -> 
 
 
 def by_product(weight: Tensor, side: int) -> bool:
-    """Whether the forward pass onto a map of that longest side, and the gradient of x, are faster as products."""
+    """Whether the forward pass and the gradient of x are faster as products; ``side``: the map's longest side."""
     return len(weight) >= WIDE and (weight.shape[-1] == 1 or side <= LARGEST_WIDE)
 
 
@@ -97,7 +97,7 @@ class SmallMap(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             if kernel > 1 and not by_product(weight, max(gradient.shape[-2:])):
                 of_x = library_gradient(gradient, x, weight, stride, of_x=True)
-            elif stride == 1:  # each place is reached from where it reached to: the kernel turned by half a turn
+            elif stride == 1:  # the same product, with the kernel turned by half a turn
                 of_x = product(gradient, weight.transpose(0, 1).flip(2, 3))
             else:
                 of_x = spread(gradient, weight, stride, x.shape)
@@ -105,7 +105,7 @@ class SmallMap(torch.autograd.Function):
             if kernel == 1:
                 flat = gradient.permute(0, 2, 3, 1).reshape(-1, len(weight))
                 of_weight = (flat.T @ columns(x, 1, stride)).view_as(weight)
-            else:  # zeros in the gaps of the gradient, so what the kernel sees across them counts nothing
+            else:  # the gradient is 0 in the gaps, so what the kernel sees across them does not count
                 count, odd = math.gcd(len(x), TOGETHER), x.shape[-1] % stride
                 if count > 1:
                     gradient, x = side_by_side(gradient, count, 1), side_by_side(x, count, stride + odd)
@@ -114,7 +114,7 @@ class SmallMap(torch.autograd.Function):
 
 
 class SmallMapConv(nn.Conv2d):
-    """nn.Conv2d without bias, kernel 1 or 3, padding to match; quicker onto small maps in bf16 on a CPU."""
+    """nn.Conv2d without bias, kernel 1 or 3, padding to match; faster onto small maps in bf16 on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         small = (max(x.shape[-2:]) - 1) // self.stride[0] < LARGEST
@@ -125,12 +125,12 @@ class SmallMapConv(nn.Conv2d):
 
 
 def with_small_maps(net: nn.Module) -> nn.Module:
-    """``net`` with every convolution that SmallMapConv can stand for made one; all weights stay where they are."""
+    """Turn every convolution of ``net`` that SmallMapConv can replace into one; all weights stay where they are."""
     for module in net.modules():
         if type(module) is nn.Conv2d and module.bias is None and module.groups == 1 and module.dilation == (1, 1):
             if module.padding_mode != "zeros":
                 continue
             shape = (module.kernel_size, module.padding)
             if shape in (((1, 1), (0, 0)), ((3, 3), (1, 1))) and module.stride in ((1, 1), (2, 2)):
-                module.__class__ = SmallMapConv  # it adds no attribute, so all it holds can stay in its place
+                module.__class__ = SmallMapConv  # it adds no attribute, so a new class is enough
     return net

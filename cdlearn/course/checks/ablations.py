@@ -12,37 +12,39 @@ GROUPS = (([0.9, 0.8, 0.85], [0.2, 0.3, 0.25]), ([0.5, 0.6, 0.4, 0.7], [0.55, 0.
 
 @checker
 def check_switch(given):
-    """Checks ``given(entropy, batch_norm) -> settings`` of the four rows of Table 4."""
+    """Checks ``given(entropy, batch_norm) -> settings`` for the four rows of Table 4."""
     for entropy, batch_norm in ((True, True), (False, False), (True, False), (False, True)):
         got = call(given, entropy, batch_norm)
         what = f"for entropy={entropy}, batch_norm={batch_norm}"
         if not isinstance(got, dict):
-            raise Wrong(f"{what} you give a {type(got).__name__}; a dictionary of settings is wanted")
+            raise Wrong(f"{what} you return a {type(got).__name__}; it should be a dictionary of settings")
         try:
             config = Config.preset("smoke", **got)
         except Exception as error:
             raise Wrong(f"{what} Config.preset refuses your settings: {error}") from None
         if (config.alpha > 0) is not entropy:
             slip = "the two arguments are swapped" if (config.alpha > 0) is batch_norm else "alpha weighs the entropy"
-            raise Wrong(f"{what} alpha is {config.alpha:g}: {slip}, and 0 takes it away")
+            raise Wrong(f"{what} alpha is {config.alpha:g}: {slip}; alpha = 0 switches the entropy off")
         if config.alpha not in (0.0, 1.0):
             raise Wrong(
-                f"{what} alpha is {config.alpha:g}; an ablation switches a part off and leaves it else as is: 1"
+                f"{what} alpha is {config.alpha:g}; an ablation only switches a part on or off, so alpha is 1 or 0"
             )
         if config.head_batch_norm is not batch_norm:
             raise Wrong(f"{what} head_batch_norm is {config.head_batch_norm}: the heads' BatchNorm is not switched")
         if config.cosine or config.clip:
             raise Wrong(
                 f"{what} the schedule or the clipping is still on (cosine {config.cosine}, clip {config.clip:g}): "
-                "Table 4's last row is Table 5's first, so it was run without both"
+                "Table 4's last row is Table 5's first, which has neither"
             )
         if config != Config.preset("smoke", alpha=float(entropy), head_batch_norm=batch_norm, cosine=False, clip=0.0):
-            raise Wrong(f"{what} something else is changed as well; then no one knows which of the two did it")
-    return "Four rows that differ in two switches and in nothing else: what a row gains can have no other cause."
+            raise Wrong(
+                f"{what} you change something else as well, so nobody can tell which change made the difference"
+            )
+    return "The four rows differ in two switches and in nothing else, so only these switches can cause a gain."
 
 
 def p_value(a, b) -> float:
-    """The exact two-sided permutation test of a difference of means, by going through every regrouping."""
+    """The exact two-sided permutation test for a difference of means; it goes through every regrouping."""
     pooled, size = np.array([*a, *b]), len(a)
     seen = abs(np.mean(a) - np.mean(b))
     found = []
@@ -58,7 +60,7 @@ def check_permutation_test(given):
     for a, b in GROUPS:
         got = number(call(given, list(a), list(b)), "p")
         if not 0 <= got <= 1:
-            raise Wrong(f"p is {got:.3f}; it is a share of all regroupings, so between 0 and 1")
+            raise Wrong(f"p is {got:.3f}; it is a share of all regroupings, so it lies between 0 and 1")
         want = p_value(a, b)
         pooled, size = np.array([*a, *b]), len(a)
         signed, strict = [], []
@@ -68,12 +70,12 @@ def check_permutation_test(given):
             signed.append(gap >= np.mean(a) - np.mean(b) - 1e-12)
             strict.append(abs(gap) > abs(np.mean(a) - np.mean(b)) + 1e-12)
         slips = {
-            "you count only regroupings that differ by MORE than what was seen; the grouping that was seen counts too, "
-            "or p could be 0, which no finite number of runs can show": np.mean(strict),
-            "you count one direction only; a difference the other way round would have surprised as much, so compare "
+            "you count only regroupings that differ by MORE than the real one. The real one counts too; otherwise p "
+            "could be 0, which no finite number of runs can show": np.mean(strict),
+            "you count one direction only. A difference in the other direction would surprise as much, so compare "
             "absolute values": np.mean(signed),
-            "you give the share that differs less: 1 - p": 1 - want,
-            "you give the difference of the means itself; the question is how often chance makes one as large": abs(
+            "you return the share that differs less: 1 - p": 1 - want,
+            "you return the difference of the means itself; the question is how often chance makes one as large": abs(
                 np.mean(a) - np.mean(b)
             ),
         }
@@ -82,4 +84,4 @@ def check_permutation_test(given):
             f"for {a} against {b} p should be {want:.3f}, you give {got:.3f}: do you go through every way to choose "
             f"{size} of the {len(pooled)} scores?",
         )  # fmt: skip
-    return "With three seeds a side there are 20 regroupings, so p cannot fall below 2/20: three seeds show no more."
+    return "With three seeds per side there are 20 regroupings, so p is at least 2/20: three seeds cannot show more."

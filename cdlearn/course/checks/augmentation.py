@@ -1,4 +1,4 @@
-"""Checks of notebook 01: brightness and grayscale with a draw for each image, and the box of a random crop."""
+"""Checks of notebook 01: brightness and grayscale with one draw per image, and the box of a random crop."""
 
 import math
 
@@ -10,7 +10,7 @@ from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, t
 
 
 def drawn_with(seed: int) -> torch.Generator:
-    """A generator at the start of ``seed``."""
+    """A new generator with ``seed``."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -20,39 +20,39 @@ def between(low: float, high: float, *shape: int, seed: int = 0) -> Tensor:
 
 
 def check_repeats(given, images: Tensor, setting: float) -> Tensor:
-    """The function's images; raises Wrong where they do not repeat, or have another shape."""
+    """The function's images; raises Wrong if they do not repeat or have another shape."""
     got, again = (tensor(call(given, images, setting, drawn_with(7)), images.shape) for _ in range(2))
     if not torch.equal(got, again):
         raise Wrong(
-            "With the same generator in the same state your function gives other images. Pass generator=generator to "
+            "With the same generator in the same state, your function gives other images. Pass generator=generator to "
             "torch.rand: a run with the same seed must repeat exactly."
         )
     return got
 
 
 def check_generator(given, images: Tensor, setting: float) -> None:
-    """Raises Wrong where the draw does not depend on the generator."""
+    """Raises Wrong if the draw does not depend on the generator."""
     first, other = (call(given, images, setting, drawn_with(seed)) for seed in (7, 8))
     if torch.equal(first, other):
         raise Wrong(
-            "Another generator gives the very same images: the draw does not come from it. Seeding inside the function "
-            "makes every batch of the training get the same draw."
+            "Another generator gives the very same images, so your draw does not come from it. If you seed inside the "
+            "function, every batch of the training gets the same draw."
         )
 
 
 @checker
 def check_jitter_brightness(given):
-    """Checks ``given(images, strength, generator)``: a factor in 1 +- strength for each image, clamped."""
-    square = between(0.2, 0.6, 8, 3, 8, 8)  # as many images as columns, so that a wrong stretch goes unnoticed
+    """Checks ``given(images, strength, generator)``: one factor in 1 +- strength per image, clamped."""
+    square = between(0.2, 0.6, 8, 3, 8, 8)  # as many images as columns, so that a wrong axis raises no error
     factors = check_repeats(given, square, 0.4) / square
     spread = {axis: float(factors.std(axis).max()) for axis in range(4)}
     if max(spread.values()) < 1e-4:
         same = "nothing changes" if close(factors, torch.ones_like(factors)) else "all images get the same factor"
-        raise Wrong(f"In a batch of 8 {same}: draw one factor for each image, torch.rand(len(images)), not one number.")
+        raise Wrong(f"In a batch of 8 {same}: draw one factor per image, torch.rand(len(images)), not one number.")
     if spread[3] > 1e-4 and spread[2] < 1e-4:
         raise Wrong(
-            "Your factors run along the columns of the pixels: a tensor (N,) is matched with the last axis. "
-            "Bring it to the shape (N, 1, 1, 1) with view(-1, 1, 1, 1)."
+            "Your factors run along the columns of the pixels, because a tensor (N,) is matched with the last axis. "
+            "Give it the shape (N, 1, 1, 1) with view(-1, 1, 1, 1)."
         )
     if spread[2] > 1e-4 or spread[3] > 1e-4:
         shift = check_repeats(given, square, 0.4) - square
@@ -61,7 +61,7 @@ def check_jitter_brightness(given):
         raise Wrong("Pixels of one image get different factors: that is noise, not brightness. Draw N factors in all.")
     if spread[1] > 1e-4:
         raise Wrong(
-            "The three channels of an image get different factors: that changes its colour. One factor an image, "
+            "The three channels of an image get different factors: that changes its colour. Use one factor per image, "
             "shape (N, 1, 1, 1)."
         )
     check_generator(given, square, 0.4)
@@ -75,8 +75,8 @@ def check_jitter_brightness(given):
             raise Wrong(
                 found
                 + wanted
-                + " You draw around 0 instead of 1, or mix the wrong way round (1 - f in place of f): factor "
-                "1 must be the image itself."
+                + " You draw around 0 instead of 1, or you blend the wrong way round (1 - f in place of f). "
+                "Factor 1 must give the image itself."
             )
         if low > 1 - 1e-3:
             raise Wrong(found + wanted + " Images only get brighter.")
@@ -85,8 +85,8 @@ def check_jitter_brightness(given):
         middle = float(((factor - 1).abs() < strength / 2).float().mean())
         if not 0.44 < middle < 0.56:
             raise Wrong(
-                f"Your factors are not even: {middle:.0%} of them lie in the middle half of the range, where 50% "
-                "should. torch.rand is even, torch.randn is not."
+                f"Your factors are not uniform: {middle:.0%} of them lie in the middle half of the range; it should be "
+                "50%. torch.rand is uniform, torch.randn is not."
             )
     bright = between(0.7, 1.0, 50, 3, 4, 4)
     got = check_repeats(given, bright, 0.8)
@@ -96,21 +96,21 @@ def check_jitter_brightness(given):
             "image file would."
         )
     return (
-        "Every image has its own factor, within the range, clamped. The clamp is not reversible: after it the "
-        "brightest details are gone for good."
+        "Every image has its own factor, in range and clamped. Clamping cannot be undone: the brightest details are "
+        "gone for good."
     )
 
 
 @checker
 def check_random_gray(given):
-    """Checks ``given(images, probability, generator)``: luma in three channels, a coin for each image."""
+    """Checks ``given(images, probability, generator)``: luma in three channels, one coin per image."""
     images = between(0.0, 1.0, 400, 3, 6, 6)
     grey = luma(images).expand_as(images)
     first = call(given, images, 0.5, drawn_with(0))
     if isinstance(first, Tensor) and first.shape == (400, 1, 6, 6):
         raise Wrong(
             "You give one channel; the network takes three. Repeat the grey channel: expand_as(images), or let "
-            "torch.where stretch it."
+            "torch.where broadcast it."
         )
     got = check_repeats(given, images, 0.5)
     kept = ((got - images).abs() < 1e-5).flatten(1)
@@ -126,18 +126,18 @@ def check_random_gray(given):
     if odd.any():
         if (kept | greyed).all():
             raise Wrong(
-                "Within one image some pixels are grey and some are not: that is a coin for each pixel. Throw N coins "
-                "and bring them to the shape (N, 1, 1, 1)."
+                "Within one image some pixels are grey and some are not: that is a coin for each pixel. Flip N coins "
+                "and give them the shape (N, 1, 1, 1)."
             )
         raise Wrong(
-            "Some images are neither as they were nor grey. Grey is 0.2989 R + 0.587 G + 0.114 B, the same in all "
-            "three channels; an image is left alone or replaced, not mixed."
+            "Some images are neither the original nor grey. Grey is 0.2989 R + 0.587 G + 0.114 B, the same in all "
+            "three channels. Keep an image or replace it, but do not mix the two."
         )
     share = float(greyed.all(1).float().mean())
     if share in (0.0, 1.0):
         raise Wrong(
             f"With probability 0.5, {'all' if share else 'none'} of 400 images are grey: one coin for the whole batch. "
-            "Each image throws its own: torch.rand(len(images))."
+            "Each image needs its own: torch.rand(len(images))."
         )
     check_generator(given, images, 0.5)
     for probability in (0.2, 0.0, 1.0):
@@ -151,13 +151,13 @@ def check_random_gray(given):
                 )
             raise Wrong(f"With probability {probability} a share of {share:.2f} of the images is grey.")
     return (
-        "A coin for each image. In two views of one image, grey and colour meet in one pair out of three "
-        "(2 x 0.2 x 0.8 = 0.32): for such a pair hue is of no use at all."
+        "One coin per image. In one pair of views out of three, one view is grey and the other in colour "
+        "(2 x 0.2 x 0.8 = 0.32): for such a pair hue is useless."
     )
 
 
 def reference_box(u: Tensor, side: float, low: float, **slip) -> Tensor:
-    """The box of Exercise 3, right, or with one of the usual slips."""
+    """The right box of Exercise 3, or one with a usual slip."""
     area = (low + (1 - low) * u[:, 0]) * side**2
     if slip.get("side_even"):
         area = ((low + (1 - low) * u[:, 0]) * side) ** 2
@@ -186,21 +186,21 @@ def reference_box(u: Tensor, side: float, low: float, **slip) -> Tensor:
 
 
 BOX_SLIPS = {
-    "ratio_even": "The ratio itself is drawn evenly, so wide boxes come more often than tall ones (57% of the time). "
-    "Draw its logarithm evenly from ln(3/4) to ln(4/3), then exp.",
-    "swapped": "Height and width are exchanged: the ratio is width to height, so width = sqrt(area x ratio) and "
+    "ratio_even": "You draw the ratio itself uniformly, so wide boxes come more often than tall ones (57%). "
+    "Draw its logarithm uniformly from ln(3/4) to ln(4/3), then take exp.",
+    "swapped": "You swapped height and width: the ratio is width to height, so width = sqrt(area x ratio) and "
     "height = sqrt(area / ratio).",
-    "no_root": "The ratio of your sides is the square of what was drawn: width / height must be the ratio. Take the "
-    "root of area x ratio, and of area / ratio.",
-    "side_even": "You draw the side evenly, not the area: small boxes come out far too often. The area is a share of "
+    "no_root": "The ratio of your sides is the square of the drawn ratio, but width / height must be the ratio. Take "
+    "the square root of area x ratio and of area / ratio.",
+    "side_even": "You draw the side uniformly, not the area, so small boxes come far too often. The area is a share of "
     "side squared.",
-    "no_low": "The area starts from 0, not from low: stretch u to the range low to 1, low + (1 - low) u.",
-    "leaves": "Some boxes leave the image: top is drawn from the whole side, but only side - height is free.",
-    "room": "The room for top is side - height, for left side - width; you have them the other way round.",
-    "no_cut": "A box of nearly the whole area and a ratio other than 1 is wider or taller than the image. Cut height "
+    "no_low": "Your area starts from 0, not from low: map u to the range from low to 1, low + (1 - low) u.",
+    "leaves": "Some boxes leave the image: you draw top from the whole side, but only side - height is free.",
+    "room": "The room for top is side - height, and the room for left is side - width; you swapped them.",
+    "no_cut": "A box with nearly the whole area and a ratio other than 1 is wider or taller than the image. Cut height "
     "and width to side before you draw the place: clamp(max=side).",
-    "place": "Column 2 of u is for top, column 3 for left; you have them the other way round.",
-    "columns": "The columns are in another order: top, left, height, width are wanted (rows come before columns).",
+    "place": "Column 2 of u is for top, column 3 for left; you swapped them.",
+    "columns": "Your columns are in the wrong order. It should be top, left, height, width (rows come before columns).",
 }
 
 
@@ -214,7 +214,7 @@ def check_crop_box(given):
         if close(got, want.round()):
             raise Wrong("You round to whole pixels; leave the box as it is here.")
         if len(got.unique(dim=0)) == 1:
-            raise Wrong("All boxes are the same: one draw for the whole batch. Use u[:, 0], a number for each box.")
+            raise Wrong("All boxes are the same: one draw for the whole batch. Use u[:, 0], one number per box.")
         slips = {words: reference_box(u, side, low, **{name: True}) for name, words in BOX_SLIPS.items()}
         worst = int((got - want).abs().amax(1).argmax())
         shown = ", ".join(f"{v:.2f}" for v in got[worst].tolist())
@@ -224,10 +224,10 @@ def check_crop_box(given):
             got,
             want,
             slips,
-            f"For side {side}, low {low} and u = ({numbers}) you give ({shown}); it is ({meant}): top, left, height, "
-            "width. Go step by step: area, ratio, width and height, cut, place.",
+            f"For side {side}, low {low} and u = ({numbers}) you give ({shown}); it should be ({meant}): top, left, "
+            "height, width. Go step by step: area, ratio, width and height, cut, place.",
         )
     return (
-        "Every box lies within the image. torchvision draws again where you cut: its largest boxes are rarer, yours "
-        "are more often as wide or tall as the image."
+        "Every box lies within the image. torchvision draws again where you cut, so fewer of its boxes are as wide or "
+        "tall as the image."
     )

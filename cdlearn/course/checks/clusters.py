@@ -1,4 +1,4 @@
-"""Checks of notebook 09: soft assignments, the target they are drawn to, and the balance of clusters."""
+"""Checks of notebook 09: soft assignments, the target that they move towards, and the balance of clusters."""
 
 import math
 
@@ -29,26 +29,26 @@ def check_assignment(given):
             got.double(),
             want.double(),
             {
-                "These are the weights before they are made into shares: divide each row by its sum, so that every "
-                "image hands out exactly 1": weight,
-                "You divide by the sum of each column: then every cluster would get 1, however few images are near. "
-                "It is the images that hand out 1, so each row is divided by its sum": weight / weight.sum(0),
-                "You divide by the sum over the whole matrix; each row is to add up to 1 by itself": weight
+                "These are the weights before normalisation: divide each row by its sum, so that every image hands out "
+                "exactly 1": weight,
+                "You divide by the sum of each column, so every cluster gets 1, however few images are near it. Each "
+                "image should hand out 1: divide each row by its sum": weight / weight.sum(0),
+                "You divide by the sum over the whole matrix; each row should add up to 1 by itself": weight
                 / weight.sum(),
-                "You take the distance where its square is wanted": F.normalize(1 / (1 + squared.sqrt()), p=1, dim=1),
+                "You use the distance; use its square": F.normalize(1 / (1 + squared.sqrt()), p=1, dim=1),
                 "That is a softmax of the negative squared distance, a Gaussian. Student's t has heavier tails: "
-                "1 / (1 + d^2), so that far images still pull a little": (-squared).softmax(1),
-                "It grows with the distance: the nearest centre should get the most": F.normalize(
+                "1 / (1 + d^2), so far images still pull a little": (-squared).softmax(1),
+                "Your share grows with the distance; the nearest centre should get the most": F.normalize(
                     1 + squared, p=1, dim=1
                 ),
-                "The mean over the dimensions is in place of the sum: |h - m|^2 adds up the squares": F.normalize(
+                "You take the mean over the dimensions, not the sum: |h - m|^2 adds up the squares": F.normalize(
                     1 / (1 + squared / dim), p=1, dim=1
                 ),
             },
             f"for h of shape {tuple(h.shape)} and centres of shape {tuple(m.shape)} the first row should be "
             f"{want[0].tolist()}, yours is {got[0].tolist()}",
         )
-    return "A soft assignment is a share of votes: the nearest centre gets most, and no centre gets nothing."
+    return "A soft assignment is a share of votes: the nearest centre gets most, and every centre gets some."
 
 
 @checker
@@ -68,19 +68,19 @@ def check_target(given):
             got.double(),
             want.double(),
             {
-                "You have squared and made each row add up to 1, but a cluster's size is not taken out: divide by "
+                "You squared and made each row add up to 1, but you did not divide by the clusters' sizes. Divide by "
                 "sum_i q_ij first, or large clusters swallow the small ones": rows(squares),
-                "The last step is missing: each row is to add up to 1 again": squares / frequency,
-                "You divide by the size and do not square: that evens out the sizes and makes nothing surer": rows(
+                "The last step is missing: each row should add up to 1 again": squares / frequency,
+                "You divide by the size and do not square: that balances the sizes but makes no row surer": rows(
                     q / frequency
                 ),
-                "You divide by the sum of each row where the size of the cluster is wanted, the sum of each column "
-                "(over the images)": rows(squares / q.sum(1, keepdim=True)),
-                "You divide by the column's sum of squares; its size is the sum of q itself": rows(
+                "You divide by the sum of each row. Divide by the size of each cluster, the sum of its column (over "
+                "the images)": rows(squares / q.sum(1, keepdim=True)),
+                "You divide by the column's sum of squares; a cluster's size is the sum of q itself": rows(
                     squares / squares.sum(0)
                 ),
                 "That is q itself: nothing became surer": q,
-                "You divide by the mean over the images and stop there; each row is to add up to 1": squares
+                "You divide by the mean over the images and stop there; each row should add up to 1": squares
                 / q.mean(0),
             },
             f"for q with first row {q[0].tolist()} the first row of p should be {want[0].tolist()}, yours is "
@@ -88,8 +88,8 @@ def check_target(given):
         )
     got = call(given, q.detach().requires_grad_())
     if isinstance(got, Tensor) and got.requires_grad:
-        raise Wrong("The values are right, but a gradient flows through p. The target has to stand still: q is to move "
-                    "towards p, not p towards q. Use q.detach()")  # fmt: skip
+        raise Wrong("The values are right, but a gradient flows through p. The target has to stand still: q should "
+                    "move towards p, not p towards q. Use q.detach()")  # fmt: skip
     return (
         "Sure images become surer and small clusters gain: without labels, the network learns from its own best guess."
     )
@@ -97,7 +97,7 @@ def check_target(given):
 
 @checker
 def check_imbalance(given):
-    """Checks ``given(log_p) -> log K - H(P)`` from log-softmax (N, K), where a cluster is empty as well."""
+    """Checks ``given(log_p) -> log K - H(P)`` from log-softmax (N, K), also with an empty cluster."""
     for n, k in ((4, 3), (8, 2), (5, 6)):
         generator = torch.Generator().manual_seed(n)
         log_p = (2 * torch.randn(n, k, generator=generator) + torch.arange(k)).log_softmax(1)
@@ -109,23 +109,22 @@ def check_imbalance(given):
             number(call(given, log_p), "the imbalance"),
             want,
             {
-                "That is the mean entropy of single images. It would forbid to be sure. Average over the images first, "
-                "then take the entropy of that mean": math.log(k) - each,
-                "That is H(P): large where all clusters are used. A loss is to be small there: log K - H(P)": entropy,
-                "That is -H(P): right but for a constant. Add log K, so that 0 means balanced": -entropy,
-                "The sign of the entropy is turned round: log K + H(P) rewards an unused cluster": math.log(k)
-                + entropy,
-                "These are bits; the log is the natural one": want / math.log(2),
-                "You average log p over the images; the mean is of p itself (torch.logsumexp - log N gives its "
-                "logarithm)": math.log(k) + (log_p.mean(0).exp() * log_p.mean(0)).sum(),
-                "You take the sum of p over the images where the mean is wanted": math.log(k)
-                + (p.sum(0) * p.sum(0).log()).sum(),
+                "That uses the mean entropy of single images, which punishes sure answers. Average over the images "
+                "first, then take the entropy of that mean": math.log(k) - each,
+                "That is H(P), which is large when all clusters are used. The loss should be small then: "
+                "log K - H(P)": entropy,
+                "That is -H(P), right up to a constant. Add log K, so that 0 means balanced": -entropy,
+                "The sign of the entropy is wrong: log K + H(P) rewards an unused cluster": math.log(k) + entropy,
+                "These are bits; use the natural logarithm": want / math.log(2),
+                "You average log p over the images; average p itself (torch.logsumexp - log N gives the log of that "
+                "mean)": math.log(k) + (log_p.mean(0).exp() * log_p.mean(0)).sum(),
+                "You sum p over the images; take the mean": math.log(k) + (p.sum(0) * p.sum(0).log()).sum(),
             },
             f"for log_p of shape {n, k} it should be {want:.4f}",
         )
     even = torch.full((6, 4), 0.25).log()
     if not close(number(call(given, even)), 0, 1e-5):
-        raise Wrong("Where all four clusters get a quarter it should be 0")
+        raise Wrong("When each of four clusters gets a quarter, it should be 0")
     logits = torch.zeros(5, 3)
     logits[:, 2] = -200.0  # exp(-200) is 0 in float32: the third cluster is empty
     log_p = logits.log_softmax(1).requires_grad_()
@@ -133,17 +132,17 @@ def check_imbalance(given):
     try:
         value = number(got)
     except Wrong as wrong:
-        raise Wrong(f"For a cluster that no image belongs to: {wrong} 0 log 0 counts 0: stay with log_p, and let "
-                    "torch.logsumexp(log_p, 0) - log N be the logarithm of the mean") from None  # fmt: skip
+        raise Wrong(f"For an empty cluster: {wrong} 0 log 0 counts as 0: work with log_p, where "
+                    "torch.logsumexp(log_p, 0) - log N is the logarithm of the mean") from None  # fmt: skip
     if not close(value, math.log(3 / 2), 1e-4):
         raise Wrong(
             f"With one of three clusters empty it should be log 3 - log 2 = {math.log(1.5):.4f}, not {value:.4f}"
         )
     if not isinstance(got, Tensor) or not got.requires_grad:
-        raise Wrong("No gradient flows through your result: stay with torch operations")
+        raise Wrong("No gradient flows through your result: use torch operations only")
     if not torch.autograd.grad(got, log_p)[0].isfinite().all():
         raise Wrong(
             "With an empty cluster the value is right, but its gradient is NaN (0 times infinity): one such batch "
-            "would end the training. Take the logarithm from log_p, never of a mean that can be 0"
+            "would end the training. Compute the logarithm from log_p, not from a mean that can be 0"
         )
-    return "0 where all clusters are used alike, log K where one has everything, and an empty one does no harm."
+    return "It is 0 when all clusters are used alike, log K when one has everything, and an empty cluster does no harm."

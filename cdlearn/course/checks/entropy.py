@@ -44,11 +44,11 @@ def check_entropy(given):
             {
                 "You are too low by a factor of ln 2 = 0.693: these are nats. Divide by ln 2 (the log 2 in Eq. 9), so "
                 "that an answer of 0.5 counts 1": want * LN2,
-                "The sign is turned round. log y is negative, so the sum needs a minus in front to become an entropy "
-                "between 0 and 1": -want,
-                "The sign is turned round, and log 2 is missing": -want * LN2,
-                "Only y log y is in it. A head also says no: add the other half, (1 - y) log(1 - y)": yes,
-                "Only y log y is in it, and log 2 is missing. A head also says no: add (1 - y) log(1 - y), and divide "
+                "The sign is wrong. log y is negative, so the sum needs a minus in front to become an entropy between "
+                "0 and 1": -want,
+                "The sign is wrong, and log 2 is missing": -want * LN2,
+                "You have only y log y. A head also says no: add the other half, (1 - y) log(1 - y)": yes,
+                "You have only y log y, and log 2 is missing. A head also says no: add (1 - y) log(1 - y), and divide "
                 "by ln 2": yes * LN2,
                 "You have summed over images and heads. Eq. 9 divides by N and Eq. 10 takes the mean over heads, so "
                 "that the term does not grow with the batch": h.sum(),
@@ -57,14 +57,14 @@ def check_entropy(given):
                 / heads,
                 "You have averaged over the images and summed over the heads: Eq. 10 is a mean over heads": h.sum()
                 / images,
-                "Divided by ln 2 twice: log2 already counts in bits": want / LN2,
+                "You divide by ln 2 twice: log2 already counts in bits": want / LN2,
                 "This is the entropy of each head's mean answer. Eq. 9 takes the entropy of every single answer "
-                "first, and the mean of those": bits(y.mean(0)).mean(),
+                "first, and then the mean": bits(y.mean(0)).mean(),
             },
             f"For y of shape {tuple(y.shape)} the entropy is {want:.4f}, yours is {got:.4f}. Start with one answer: "
             "0.5 must give 1, and 0.9 gives 0.469",
         )
-    return "Answers of 0.5 count 1 bit, whatever the batch and the number of heads; sure answers count nothing."
+    return "Answers of 0.5 count 1 bit, whatever the batch and the number of heads; sure answers count 0."
 
 
 @checker
@@ -78,11 +78,9 @@ def check_entropy_from_logits(given):
             want,
             {
                 "These are nats: divide by ln 2, as in Eq. 9": want * LN2,
-                "The sign is turned round: entropy is not negative": -want,
+                "The sign is wrong: entropy is never negative": -want,
                 "You have summed: Eq. 9 and 10 take the mean over images and heads": want * logits.numel(),
-                "The term softplus(-|l|) alone is not the entropy: |l| sigmoid(-|l|) is to be added": F.softplus(
-                    -logits.abs()
-                ).mean()
+                "softplus(-|l|) alone is not the entropy: add |l| sigmoid(-|l|)": F.softplus(-logits.abs()).mean()
                 / LN2,
             },
             f"For small logits it should agree with p log p (here {want:.4f}); test it on one logit: 0 must give 1",
@@ -105,16 +103,16 @@ def check_entropy_from_logits(given):
     got, want = number(call(given, half), "the entropy of bf16 logits"), float(exact_bits(half).mean())
     if abs(got - want) > 0.02 * want:
         raise Wrong(f"For bf16 logits that are all 7 it should be {want:.4f}, yours is {got:.4f}: bf16 has no number "
-                    "between 0.996 and 1, so go to float32 before anything else")  # fmt: skip
+                    "between 0.996 and 1, so convert to float32 first")  # fmt: skip
     return "Value and slope are right from 0 to ±60, and bf16 logits do no harm: nothing here ever subtracts p from 1."
 
 
 def check_slope(given, value: float, finite_only: bool = False) -> None:
-    """Raises Wrong where the gradient with respect to a logit of ``value`` is lost."""
+    """Raises Wrong if the gradient with respect to a logit of ``value`` is lost."""
     logit = torch.full((1, 1), value, requires_grad=True)
     got = call(given, logit)
     if not isinstance(got, Tensor) or not got.requires_grad:
-        raise Wrong("No gradient flows through your result: stay with torch operations on the logits, without .item()")
+        raise Wrong("No gradient flows through your result: use torch operations on the logits only, without .item()")
     slope = torch.autograd.grad(got, logit, allow_unused=True)[0]
     slope = float(slope) if slope is not None else 0.0
     if not math.isfinite(slope):
@@ -129,13 +127,13 @@ def check_slope(given, value: float, finite_only: bool = False) -> None:
             "positive side: two large numbers cancel. Entropy is symmetric: take the absolute value first"
         )
     raise Wrong(
-        f"The slope at logit {value:.0f} should be {want:.2e}, yours is {slope:.2e}: p has been rounded on the way to "
+        f"The slope at logit {value:.0f} should be {want:.2e}, yours is {slope:.2e}: p has been rounded before "
         "1 - p. Write 1 - p as sigmoid(-l), and -log p as softplus(-l), with l = |logit|"
     )
 
 
 def two_valued(low: float, high: float, share: float, heads: int, alpha: float) -> float:
-    """L_feat - alpha L_entropy of independent heads that answer ``high`` to a share of the images and else ``low``."""
+    """L_feat - alpha L_entropy of independent heads: ``high`` for a share of the images, ``low`` for the rest."""
     mean, square = (share * high**e + (1 - share) * low**e for e in (1, 2))
     feature = math.log(1 + (2 * heads - 2) * math.exp(mean**2 / square - 1))
     h = [-(p * math.log2(p) + (1 - p) * math.log2(1 - p)) for p in (low, high)]
@@ -162,29 +160,28 @@ def check_two_valued(given):
             number(call(given, low, high, share, heads, alpha), "the objective"),
             want,
             {
-                "The entropy is added: it is maximised, so alpha times it is subtracted": want + 2 * alpha * entropy,
-                "The entropy is in nats: it is measured in bits (Eq. 9), so divide by ln 2": want
+                "You add the entropy. It is maximised, so subtract alpha times the entropy": want + 2 * alpha * entropy,
+                "Your entropy is in nats. Eq. 9 measures it in bits, so divide by ln 2": want
                 + alpha * entropy * (1 - LN2),
                 "You took the entropy of the mean answer; Eq. 9 is the mean of the two answers' entropies, weighted "
                 "with share and 1 - share": feature(cosine) - alpha * of_mean,
-                "You weight the two answers' entropies alike; high is given to `share` of the images only": feature(
-                    cosine
-                )
+                "You weight the two answers' entropies alike, but only `share` of the images get high": feature(cosine)
                 - alpha * float(h.mean()),
                 "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2": feature(
                     cosine, heads - 1
                 )
                 - alpha * entropy,
-                "You count 2K - 1 negatives: the positive is not one of them, it is the 1 in 1 + (2K-2) …": feature(
+                "You count 2K - 1 negatives. The positive is not one of them: it is the 1 in 1 + (2K-2) …": feature(
                     cosine, 2 * heads - 1
                 )
                 - alpha * entropy,
-                "You take other heads to be at right angles (cosine 0). Answers are never negative, so two independent "
-                "heads still share their mean: the cosine is mean² / mean of squares": feature(0) - alpha * entropy,
+                "You assume that other heads are at right angles (cosine 0). Answers are never negative, so two "
+                "independent heads still share their mean: the cosine is mean² / mean of squares": feature(0)
+                - alpha * entropy,
                 "The cosine is not divided by the lengths: mean(y y') = mean² is the dot product; divide by the mean "
                 "of squares": feature(mean**2) - alpha * entropy,
-                "That is the all-0.5 floor ln(2K-1) - alpha; these heads do vary": start - alpha,
-                "The positive is missing in the denominator: it is 1 + (2K-2) exp(cosine - 1)": feature(cosine)
+                "That is the floor for answers of 0.5 only, ln(2K-1) - alpha; these heads do vary": start - alpha,
+                "The positive is missing from the denominator, which is 1 + (2K-2) exp(cosine - 1)": feature(cosine)
                 + math.log(1 - math.exp(-feature(cosine)))
                 - alpha * entropy,
             },
@@ -213,35 +210,35 @@ def check_batch_mean_entropy(given):
             {
                 "This is the mean of the entropies (Eq. 9). Average a head's answers over the batch first, and take "
                 "the entropy of that mean": exact_bits(logits).mean(),
-                "You averaged the logits and then took the sigmoid; the mean of the answers is wanted, and the "
-                "sigmoid bends": bits(torch.sigmoid(logits.mean(0))).mean(),
-                "You averaged over the heads of an image; the mean is over the images of a head (dimension 0)": bits(
+                "You averaged the logits and then took the sigmoid. Average the answers: the sigmoid is not linear, so "
+                "the order matters": bits(torch.sigmoid(logits.mean(0))).mean(),
+                "You averaged over the heads of each image; average over the images for each head (dimension 0)": bits(
                     y.mean(1)
                 ).mean(),
-                "You averaged over images and heads at once: heads that always say yes would hide behind heads that "
-                "always say no. One mean a head": bits(y.mean()),
+                "You averaged over images and heads at once, so heads that always say yes hide behind heads that "
+                "always say no. Take one mean per head": bits(y.mean()),
                 "These are nats: divide by ln 2": want * LN2,
-                "The sign is turned round: entropy is not negative": -want,
-                "You have summed over the heads: the mean is wanted": want * heads,
-                "Only p log p is in it; (1 - p) log(1 - p) belongs to it too": -(mean * mean.log2()).mean(),
+                "The sign is wrong: entropy is never negative": -want,
+                "You have summed over the heads: take the mean": want * heads,
+                "You have only p log p; add (1 - p) log(1 - p)": -(mean * mean.log2()).mean(),
                 "You made one distribution over the heads, as CC does with its softmax columns. Our heads are "
-                "separate yes/no questions: each has an entropy of its own": -(part * part.log2()).sum(),
+                "separate yes/no questions, each with its own entropy": -(part * part.log2()).sum(),
             },
             f"For {images} images and {heads} heads it should be {want:.4f}. A head that says yes to every second "
-            "image, surely, must score 1",
+            "image, and is sure of it, must score 1",
         )
     check_always_yes(given)
     return "Sure answers may now score 1, as long as a head says yes to half the batch: balance without indecision."
 
 
 def check_always_yes(given) -> None:
-    """Raises Wrong where a head that says yes to all images, or no, gives NaN."""
+    """Raises Wrong if a head that says yes (or no) to all images gives NaN."""
     logits = torch.tensor([[60.0, 60.0, -200.0], [60.0, -60.0, -200.0]], requires_grad=True)
     got = call(given, logits)
     value = got.detach() if isinstance(got, Tensor) else got
     value = number(value, "for a head that is sure to say yes to every image (mean answer 1), the entropy")
     if not close(value, 1 / 3, 1e-3):
-        raise Wrong(f"Two heads that always say the same and one that says yes to half: 1/3 in all, not {value:.4f}")
+        raise Wrong(f"Two heads always say the same and one says yes to half: the mean is 1/3, not {value:.4f}")
     if isinstance(got, Tensor) and got.requires_grad and not torch.autograd.grad(got, logits)[0].isfinite().all():
-        raise Wrong("The gradient is NaN where a head's mean answer is 0 or 1: keep the mean a little away from both, "
+        raise Wrong("The gradient is NaN when a head's mean answer is 0 or 1: keep the mean a little away from both, "
                     "with .clamp(1e-6, 1 - 1e-6)")  # fmt: skip

@@ -28,7 +28,7 @@ def contingency(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
 
 def cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What the functions are tried on: name -> labels, clusters."""
+    """The cases that functions are tried on: name -> labels, clusters."""
     draw = np.random.default_rng(7)
     labels = draw.integers(0, 5, 60)
     shuffled = draw.permutation(5)[labels]
@@ -36,7 +36,7 @@ def cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {
         "the notebook's twelve images": spelled_out(TABLE),
         "60 images, 5 classes, 5 clusters": (labels, noisy),
-        "4 classes that are found, under other numbers": (np.arange(24) % 4, (np.arange(24) + 1) % 4),
+        "4 classes, all found, under other numbers": (np.arange(24) % 4, (np.arange(24) + 1) % 4),
         "3 classes, 6 clusters": (np.arange(30) % 3, draw.integers(0, 6, 30)),
         "4 classes, 2 clusters": spelled_out(np.array([[5, 1], [6, 0], [0, 7], [2, 2]])),
         "2 classes, clusters that cut across": spelled_out(np.array([[3, 3], [3, 3]])),
@@ -84,17 +84,17 @@ def check_accuracy(given) -> str:
         "the match first.": lambda t: sum(t[i, i] for i in range(min(t.shape))),
         "Your match is greedy: the largest cell first, then the largest of what is left. An early gain can block two "
         "others; the Hungarian method looks at all cells together.": greedy,
-        "Every cluster takes its most frequent class, so that two clusters may take the same one. That is purity, and "
+        "Every cluster takes its most frequent class, so two clusters may take the same one. That is purity, and "
         "it grows with the number of clusters; ACC matches one to one.": lambda t: t.max(0).sum(),
-        "Every class takes its fullest cluster, so that two classes may share one: throwing all images into a single "
+        "Every class takes its fullest cluster, so two classes may share one: throwing all images into a single "
         "cluster would score 1. ACC matches one to one.": lambda t: t.max(1).sum(),
-        "You found the *worst* match: linear_sum_assignment makes the sum as small as it can. Give it −table, or "
+        "You found the *worst* match: linear_sum_assignment minimises the sum. Give it −table, or "
         "maximize=True.": lambda t: matched(t, best=False),
     }
     slips = {
         words: lambda a, b, count=count: count(contingency(a, b)) / len(a) for words, count in per_image.items()
     } | {
-        "That is the number of images; ACC is their share: divide by N.": lambda a, b: matched(contingency(a, b)),
+        "That is a number of images; ACC is their share: divide by N.": lambda a, b: matched(contingency(a, b)),
         "That is the share that went wrong: 1 − ACC.": lambda a, b: 1 - clustering_accuracy(a, b),
         "You divide by the number of cells, not of images.": (
             lambda a, b: matched(contingency(a, b)) / contingency(a, b).size
@@ -106,7 +106,7 @@ def check_accuracy(given) -> str:
 
 
 def entropy(counts: np.ndarray) -> float:
-    """In nats, of counts of any shape."""
+    """Entropy in nats of counts of any shape."""
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum())
 
@@ -122,11 +122,11 @@ def information(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
 def check_nmi(given) -> str:
     """Checks ``given(labels, clusters) -> NMI``: mutual information over the mean of both entropies."""
     of: dict[str, Callable[[float, float, float], float]] = {
-        "You divide by the geometric mean √(H(c) H(k)); the usual NMI (scikit-learn's, and here) has the arithmetic "
-        "mean. Always say which: the numbers differ.": lambda i, c, k: i / math.sqrt(c * k),
-        "You divide by the larger of the two entropies; the arithmetic mean is wanted.": lambda i, c, k: i / max(c, k),
-        "You divide by the smaller of the two entropies: then splitting every class into many clusters costs nothing. "
-        "The arithmetic mean is wanted.": lambda i, c, k: i / min(c, k),
+        "You divide by the geometric mean √(H(c) H(k)); the usual NMI (scikit-learn's and ours) has the arithmetic "
+        "mean. Always say which one you use: the numbers differ.": lambda i, c, k: i / math.sqrt(c * k),
+        "You divide by the larger of the two entropies; use their arithmetic mean.": lambda i, c, k: i / max(c, k),
+        "You divide by the smaller of the two entropies, so splitting every class into many clusters costs nothing. "
+        "Divide by their arithmetic mean.": lambda i, c, k: i / min(c, k),
         "You divide by the entropy of the classes alone. That is homogeneity: giving every image a cluster of its own "
         "would score 1.": lambda i, c, k: i / c,
         "You divide by the entropy of the clusters alone. That is completeness: one cluster per two classes would cost "
@@ -135,16 +135,16 @@ def check_nmi(given) -> str:
         "That is the mutual information itself, in bits: divide by the mean of the two entropies (in bits as well).": (
             lambda i, c, k: i / math.log(2)
         ),
-        "Your logarithms have two bases: bits above, nats below. Any base will do, but the same one everywhere.": (
+        "Your logarithms have two bases: bits above, nats below. Any base will do if it is the same everywhere.": (
             lambda i, c, k: 2 * i / (c + k) / math.log(2)
         ),
         "You divide by the sum of the entropies, so a perfect match scores ½: divide by their mean.": (
             lambda i, c, k: i / (c + k)
         ),
-        "You divide by the joint entropy: another score, always lower. The arithmetic mean is wanted.": (
+        "You divide by the joint entropy: another score, always lower. Divide by the arithmetic mean.": (
             lambda i, c, k: i / (c + k - i)
         ),
-        "The sign is turned round: mutual information is Σ p log(p / (p_class p_cluster)), never negative.": (
+        "The sign is wrong: mutual information is Σ p log(p / (p_class p_cluster)), never negative.": (
             lambda i, c, k: -2 * i / (c + k)
         ),
     }
@@ -161,7 +161,7 @@ def pairs(counts: np.ndarray) -> float:
 
 
 def pair_counts(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float, float]:
-    """Pairs together in both, in the classes, in the clusters, and all pairs."""
+    """Numbers of pairs: together in both, in the classes, in the clusters, and all pairs."""
     table = contingency(a, b)
     return pairs(table), pairs(table.sum(1)), pairs(table.sum(0)), len(a) * (len(a) - 1) / 2
 
@@ -170,14 +170,13 @@ def pair_counts(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float, floa
 def check_ari(given) -> str:
     """Checks ``given(labels, clusters) -> ARI``: pairs that are together in both, corrected for chance."""
     of: dict[str, Callable[[float, float, float, float], float]] = {
-        "That is the Rand index, not corrected for chance: clusters drawn at random score well above 0 too.": (
+        "That is the Rand index, not corrected for chance: random clusters score well above 0, too.": (
             lambda s, a, b, n: (n + 2 * s - a - b) / n
         ),
-        "You do not take chance away: the expected number of pairs, A·B / all pairs, is to be subtracted above and "
-        "below.": lambda s, a, b, n: s / ((a + b) / 2),
-        "You take chance away above the line only; below it too, or a perfect match does not score 1.": (
-            lambda s, a, b, n: (s - a * b / n) / ((a + b) / 2)
-        ),
+        "You do not take chance away: subtract the expected number of pairs, A·B / all pairs, from numerator and "
+        "denominator.": lambda s, a, b, n: s / ((a + b) / 2),
+        "You take chance away from the numerator only. Take it from the denominator too, so that a perfect match "
+        "scores 1.": lambda s, a, b, n: (s - a * b / n) / ((a + b) / 2),
         "The largest possible number is the *mean* of A and B, not the number of all pairs.": (
             lambda s, a, b, n: (s - a * b / n) / (n - a * b / n)
         ),
@@ -187,7 +186,7 @@ def check_ari(given) -> str:
         "That is the Jaccard index of pairs: together in both, over together in either.": (
             lambda s, a, b, n: s / (a + b - s)
         ),
-        "You cut the score off at 0. ARI is below 0 where clusters agree with the classes less than by chance; that is "
+        "You cut the score off at 0. ARI is below 0 when clusters agree with the classes less than by chance; that is "
         "worth seeing.": lambda s, a, b, n: max(0.0, (s - a * b / n) / ((a + b) / 2 - a * b / n)),
     }
     slips = {words: lambda a, b, f=f: f(*pair_counts(a, b)) for words, f in of.items()}
@@ -203,4 +202,4 @@ def check_ari(given) -> str:
     slips[itself] = squares
     hint = "S = pairs together in both, A = in the classes, B = in the clusters, E = A·B / all pairs: "
     graded(given, adjusted_rand_score, slips, hint + "(S − E) / ((A + B)/2 − E).")
-    return "0 is what chance gives, whatever the number of clusters; NMI and purity have no such zero."
+    return "Chance gives 0, whatever the number of clusters; NMI and purity have no such zero."

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a checker found. ``solved`` is None while nothing was written; a notebook shows the message."""
+    """What a checker found. ``solved`` is None until something is written; a notebook shows the message."""
 
     solved: bool | None
     message: str
@@ -28,7 +28,7 @@ class Verdict:
 
 
 class Wrong(Exception):
-    """The learner's function gives something else than it should; the message says what, and why that may be."""
+    """The learner's function gives a wrong result; the message says what is wrong, and why that may be."""
 
 
 class NotSolved(Exception):
@@ -36,7 +36,7 @@ class NotSolved(Exception):
 
 
 def checker(check: Callable) -> Callable[..., Verdict]:
-    """Make a checker of a function that calls the learner's, raises :class:`Wrong`, and returns a word of praise."""
+    """Turn ``check`` into a checker: it calls the learner's function, raises :class:`Wrong`, or returns praise."""
 
     @functools.wraps(check)
     def graded(given) -> Verdict:
@@ -54,8 +54,8 @@ def call(given: Callable, *arguments, **named) -> Any:
     """Call the learner's function on copies of tensors.
 
     Raises:
-        NotSolved: where it returns nothing or says NotImplementedError.
-        Wrong: where it stops with an error, naming it.
+        NotSolved: if it returns nothing or raises NotImplementedError.
+        Wrong: if it stops with another error, which the message names.
     """
 
     def copied(value):
@@ -74,42 +74,42 @@ def call(given: Callable, *arguments, **named) -> Any:
 
 
 def number(got: Any, what: str = "the result") -> float:
-    """A scalar tensor or number as a float. Raises Wrong for anything else, or where it is not finite."""
+    """A scalar tensor or number as a float. Raises Wrong for anything else, or if it is not finite."""
     if isinstance(got, Tensor) and got.numel() != 1:
-        raise Wrong(f"{what} has the shape {tuple(got.shape)}; one number is wanted (a mean is missing?)")
+        raise Wrong(f"{what} has the shape {tuple(got.shape)}; it should be one number (is a mean missing?)")
     try:
         value = float(got.detach() if isinstance(got, Tensor) else got)
     except (TypeError, ValueError):
-        raise Wrong(f"{what} is a {type(got).__name__}; one number is wanted") from None
+        raise Wrong(f"{what} is a {type(got).__name__}; it should be one number") from None
     if not math.isfinite(value):
         raise Wrong(f"{what} is {value}; is there a log of 0, or a division by 0?")
     return value
 
 
 def tensor(got: Any, shape: tuple[int, ...], what: str = "the result") -> Tensor:
-    """A tensor of the given shape. Raises Wrong for anything else, or where it is not finite."""
+    """A tensor of the given shape. Raises Wrong for anything else, or if it is not finite."""
     if not isinstance(got, Tensor):
         try:
             got = torch.as_tensor(got)
         except (TypeError, ValueError, RuntimeError):
-            raise Wrong(f"{what} is a {type(got).__name__}; a tensor of shape {shape} is wanted") from None
+            raise Wrong(f"{what} is a {type(got).__name__}; it should be a tensor of shape {shape}") from None
     if tuple(got.shape) != tuple(shape):
-        raise Wrong(f"{what} has the shape {tuple(got.shape)}; {tuple(shape)} is wanted")
+        raise Wrong(f"{what} has the shape {tuple(got.shape)}; it should be {tuple(shape)}")
     if got.is_floating_point() and not got.isfinite().all():
-        raise Wrong(f"{what} holds numbers that are not finite; is there a log of 0, or a division by 0?")
+        raise Wrong(f"{what} holds numbers that are infinite or nan; is there a log of 0, or a division by 0?")
     return got
 
 
 def close(got: float | Tensor, want: float | Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether two numbers or tensors agree, to a share of ``tolerance`` or that much, whichever is larger."""
+    """Whether two numbers or tensors agree within ``tolerance``, relative plus absolute."""
     got, want = torch.as_tensor(got, dtype=torch.float64), torch.as_tensor(want, dtype=torch.float64)
     return got.shape == want.shape and torch.allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
 def diagnose(got: float | Tensor, want: float | Tensor, slips: dict[str, float | Tensor], otherwise: str) -> None:
-    """Nothing where ``got`` is ``want``; else raise Wrong with the slip whose result it is, or with ``otherwise``.
+    """Return if ``got`` is ``want``; else raise Wrong with the slip that gives ``got``, or with ``otherwise``.
 
-    slips: what went wrong, in words -> what it would have given.
+    slips: what went wrong, in words -> the value that it gives.
     """
     if close(got, want):
         return

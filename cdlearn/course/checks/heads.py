@@ -11,7 +11,7 @@ from cdlearn.losses import nt_xent
 def check_feature_loss(given):
     """Checks ``given(logits1, logits2, temperature) -> scalar`` against Eq. 5-8; logits: (N, K), before the sigmoid."""
     draws = torch.Generator().manual_seed(4)
-    for n, k, temperature in ((6, 6, 1.0), (5, 3, 1.0), (4, 7, 0.5)):  # N = K first: there no shape gives rows away
+    for n, k, temperature in ((6, 6, 1.0), (5, 3, 1.0), (4, 7, 0.5)):  # N = K first: its shape does not reveal rows
         logits1 = 2 * torch.randn(n, k, generator=draws)
         logits2 = logits1 + 0.7 * torch.randn(n, k, generator=draws)
         y1, y2 = logits1.sigmoid(), logits2.sigmoid()
@@ -21,7 +21,7 @@ def check_feature_loss(given):
         except Wrong as wrong:
             if n != k:
                 raise Wrong(
-                    f"{wrong}{where}. With as many images as heads it went through: what has N, what K?"
+                    f"{wrong}{where}. It works with as many images as heads: which dimension is N, which is K?"
                 ) from None
             raise
         want = nt_xent(y1.T, y2.T, temperature)
@@ -29,8 +29,8 @@ def check_feature_loss(given):
             got,
             want,
             {words + where: value for words, value in feature_slips(logits1, logits2, temperature).items()},
-            otherwise=f"got {got:.4f}, should be {float(want):.4f}{where}. It is NT-Xent of two K x N matrices: a row "
-            "a head, its N answers in it",
+            otherwise=f"got {got:.4f}, should be {float(want):.4f}{where}. It is NT-Xent of two K x N matrices: each "
+            "row holds the N answers of a head",
         )
     check_learns(given)
     return (
@@ -40,27 +40,27 @@ def check_feature_loss(given):
 
 
 def feature_slips(logits1: Tensor, logits2: Tensor, temperature: float) -> dict[str, Tensor]:
-    """What goes wrong with the feature loss, and what it gives."""
+    """What went wrong with the feature loss, in words -> the value that it gives."""
     y1, y2 = logits1.sigmoid(), logits2.sigmoid()
     hard = [(y > 0.5).float() for y in (y1, y2)]
     return {
-        "these are rows: images are contrasted with images again. Eq. 5 transposes first, so that row i is head i's "
+        "these are rows: images are contrasted with images again. Eq. 5 transposes first, so that row i holds head i's "
         "answers over the batch": nt_xent(y1, y2, temperature),
         "you contrast the logits; Eq. 5 takes the answers y = sigmoid(logits), which lie in (0, 1)":
             nt_xent(logits1.T, logits2.T, temperature),
-        "these are rows, and logits besides: transpose, and put the sigmoid before it":
+        "these are rows, and logits besides: take the sigmoid, then transpose":
             nt_xent(logits1, logits2, temperature),
         "a softmax over the heads makes them share one answer (as CC's clusters do); CD's heads are independent: "
         "use a sigmoid": nt_xent(logits1.softmax(1).T, logits2.softmax(1).T, temperature),
-        "a softmax over the batch makes the images share an answer; use a sigmoid, each answer by itself":
+        "a softmax over the batch makes the images share an answer; a sigmoid takes each answer by itself":
             nt_xent(logits1.softmax(0).T, logits2.softmax(0).T, temperature),
         "only the first view is used: a head's positive is its answers to the *other* view":
             nt_xent(y1.T, y1.T, temperature),
         "only the second view is used: a head's positive is its answers to the *other* view":
             nt_xent(y2.T, y2.T, temperature),
-        "answers were rounded to 0 and 1: that has no gradient; the loss takes them as they are":
+        "you rounded the answers to 0 and 1, which has no gradient; use them as they are":
             nt_xent(hard[0].T, hard[1].T, temperature),
-        "the columns were centred, so this is a correlation; Eq. 6 is the cosine of the answers as they are":
+        "you centred the columns, so this is a correlation; Eq. 6 is the cosine of the answers as they are":
             nt_xent((y1 - y1.mean(0)).T, (y2 - y2.mean(0)).T, temperature),
         "the temperature is missing (1 is only its default)": nt_xent(y1.T, y2.T, 1.0),
         "the temperature multiplies; it must divide": nt_xent(y1.T, y2.T, 1 / temperature),
@@ -106,27 +106,27 @@ def check_rank_auc(given):
             "instead of 0.5": higher.mean(),
             "ties count as won. A tie is half a win, or a head that answers 0.5 to everything would score 1 "
             "instead of 0.5": (higher + tied).mean(),
-            "this is folded to 0.5-1. That is done later, on other images than those that are scored; the AUC itself "
-            "says which way the head points": max(right, 1 - right),
-            "wins are counted, but not divided by the number of pairs, with x without": (higher + tied / 2).sum(),
-            "wins are divided by all N x N pairs; only pairs of one image with the value and one without count":
+            "this is folded to 0.5-1. Folding comes later, on other images than the scored ones; the AUC itself shows "
+            "which way the head points": max(right, 1 - right),
+            "you count wins but do not divide by the number of pairs, with x without": (higher + tied / 2).sum(),
+            "you divide by all N x N pairs; only pairs of one image with the value and one without count":
                 (higher + tied / 2).sum() / len(answers) ** 2,
             "this is the accuracy of 'answer > 0.5'. An AUC needs no threshold: it compares pairs":
                 ((answers > 0.5) == has).float().mean(),
-            "equal answers got different ranks, by their place in the list: give them their mean rank "
+            "equal answers get different ranks, by their place in the list: give them their mean rank "
             "(scipy.stats.rankdata), or compare pairs": (order[has].sum() - p * (p + 1) / 2) / (p * n),
-            "the smallest possible sum of ranks, P(P+1)/2, was not taken off": order[has].sum() / (p * n),
+            "subtract the smallest possible sum of ranks, P(P+1)/2": order[has].sum() / (p * n),
         }  # fmt: skip
         if numbers is cases[0][0]:
-            slips["the sign is turned: the image *with* the value should get the higher answer"] = 1 - right
+            slips["the sign is wrong: the image *with* the value should get the higher answer"] = 1 - right
         diagnose(
             got,
             right,
             {words + where: value for words, value in slips.items()},
             otherwise=f"got {got:.4f}, should be {float(right):.4f}{where}. Compare each image that has the value with "
-            "each that has it not",
+            "each that lacks it",
         )
-    return "No threshold and no scale enters: logits, answers and their squares over 0 all have the same rank AUC."
+    return "Threshold and scale do not matter: logits, answers and squared answers all have the same rank AUC."
 
 
 @checker
@@ -148,17 +148,17 @@ def check_effective_heads(given):
         covariance, other = torch.cov(y.T), torch.corrcoef(y)
         signed, absolute = torch.corrcoef(y.T).sum(), torch.corrcoef(y.T).abs().sum()
         slips = {
-            "covariances are used: a head with a small spread then hardly counts. Divide each head by its standard "
+            "you use covariances, so a head with a small spread hardly counts. Divide each head by its standard "
             "deviation (torch.corrcoef does)": covariance.diagonal().sum() ** 2 / covariance.square().sum(),
-            "covariances are used in place of correlations, with K^2 above them": k**2 / covariance.square().sum(),
-            "answers are not centred, so heads look alike because all are positive; take the mean off first":
+            "you use covariances in place of correlations, with K^2 in the numerator": k**2 / covariance.square().sum(),
+            "answers are not centred, so heads look alike because all are positive; subtract the mean first":
                 k**2 / (unit.T @ unit).square().sum(),
             "this compares images with images: correlate the K columns (torch.corrcoef wants them as rows)":
                 len(y) ** 2 / other.square().sum(),
-            "K stands there for the images' matrix: correlate the columns, not the rows": k**2 / other.square().sum(),
+            "K^2 stands over the images' matrix: correlate the columns, not the rows": k**2 / other.square().sum(),
             "correlations are not squared, so a head and its opposite cancel": k**2 / signed,
-            "magnitudes are summed, not squares": k**2 / absolute,
-            "K, not K squared, stands above": right / k,
+            "you sum magnitudes; sum squares": k**2 / absolute,
+            "the numerator is K, not K squared": right / k,
             "the fraction is upside down": 1 / right,
         }  # fmt: skip
         where = f" (tried with {name})"

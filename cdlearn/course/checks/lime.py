@@ -1,4 +1,4 @@
-"""Checks for notebook 08: hiding segments, what a copy counts, the weighted line through the answers."""
+"""Checks for notebook 08: hiding segments, how much a copy counts, the weighted line through the answers."""
 
 import torch
 from torch import Tensor
@@ -39,13 +39,13 @@ def check_hide_segments(given):
                     image, segments, 1 - shown, means
                 ),
                 "hidden segments are black in your copy. Each should take its own mean colour: black is a colour like "
-                "any other, with an edge around it that the network may answer to": hidden(
+                "any other, and the network may answer to the edge around it": hidden(
                     image, segments, shown, torch.zeros_like(means)
                 ),
                 "your hidden segments take the mean colour of the whole image; each should take the mean of its own "
                 "pixels, image[segments == s]": hidden(image, segments, shown, image.mean((0, 1)).expand_as(means)),
-                "your hidden segments are grey: the mean went over the channels as well. Red, green and blue each have "
-                "their own; take the mean over the pixels only": hidden(
+                "your hidden segments are grey: you averaged over the channels as well. Red, green and blue each have "
+                "their own mean; average over the pixels only": hidden(
                     image, segments, shown, means.mean(1, keepdim=True).expand_as(means)
                 ),
                 "only the last hidden segment is hidden: does each round of your loop begin again from the whole "
@@ -56,12 +56,12 @@ def check_hide_segments(given):
                 ),
                 "nothing is hidden: your copy is the image itself": image,
             },
-            otherwise=f"with shown = {shown.tolist()} some pixels are not as they should be: those of a segment with 1 "
-            "keep their colour, those of a segment s with 0 become image[segments == s].mean(0)",
+            otherwise=f"with shown = {shown.tolist()} some pixels are wrong: a segment with 1 keeps its colours, and a "
+            "segment s with 0 becomes image[segments == s].mean(0)",
         )
     return (
-        "The copy keeps every segment's mean colour, so hiding takes away the pattern and nothing else; and that is "
-        "why segments as small as a pixel would hide nothing at all."
+        "The copy keeps every segment's mean colour, so hiding takes away only the pattern. For the same reason, "
+        "segments as small as a pixel would hide nothing."
     )
 
 
@@ -72,7 +72,7 @@ def counts_of(distance: Tensor, width: float) -> Tensor:
 
 @checker
 def check_copy_weights(given):
-    """Checks ``given(shown (M, S), width) -> (M,)``: the exponential kernel on the cosine distance."""
+    """Checks ``given(shown (M, S), width) -> (M,)``: the exponential kernel of the cosine distance."""
     for shown, width in (
         ([[1, 1, 1], [1, 1, 0], [0, 0, 1]], 0.25),
         ([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 1, 0]], 0.25),
@@ -95,28 +95,28 @@ def check_copy_weights(given):
             got,
             counts_of(distance, width),
             {
-                "these are the distances themselves; the kernel turns them into what a copy counts": distance,
-                "the 2 under the fraction is missing: exp(-d²/width²) falls too fast, it is the square of what is "
-                "asked (lime takes a square root of it for that reason)": torch.exp(-(distance**2) / width**2),
-                "your kernel takes the cosine itself for the distance, so that the whole image counts least; the "
+                "these are the distances themselves; the kernel turns them into how much a copy counts": distance,
+                "the 2 in the denominator is missing: exp(-d²/width²) falls too fast. It is the square of the right "
+                "kernel (lime takes a square root of it for that reason)": torch.exp(-(distance**2) / width**2),
+                "your kernel uses the cosine itself as the distance, so the whole image counts least; the "
                 "distance is 1 - cosine": counts_of(cosine, width),
                 "the distance is not squared in your kernel": torch.exp(-distance / (2 * width**2)),
-                "your distance is the share of hidden segments, 1 - |v|/S; the cosine with a row of ones is the square "
-                "root of the share that is shown, as the row's length is √|v|, not |v|": counts_of(1 - share, width),
-                "your distance is Euclid's, the root of the number of hidden segments; asked is 1 - cosine, which does "
-                "not grow with the number of segments": counts_of(euclid, width),
-                "width is not squared: the distance is divided by it before it is squared": torch.exp(
+                "your distance is the share of hidden segments, 1 - |v|/S. The cosine with a row of ones is the square "
+                "root of the shown share, because the row's length is √|v|, not |v|": counts_of(1 - share, width),
+                "your distance is Euclidean, the root of the number of hidden segments. Use 1 - cosine, which does not "
+                "grow with the number of segments": counts_of(euclid, width),
+                "width is not squared: divide the distance by width, then square": torch.exp(
                     -(distance**2) / (2 * width)
                 ),
-                "your function does not look at width: it gives what 0.25 gives": counts_of(distance, 0.25),
+                "your function ignores width: it always gives the result for 0.25": counts_of(distance, 0.25),
                 "the minus sign is missing: near copies count most, at most 1": 1 / counts_of(distance, width),
             },
             otherwise=f"for a copy that shows {shown[-1].int().tolist()} and width {width:g} you give {got[-1]:.4f}; "
-            f"1 - cosine is {distance[-1]:.4f}, and exp(-d²/(2 width²)) of it {counts_of(distance, width)[-1]:.4f}",
+            f"1 - cosine is {distance[-1]:.4f}, and exp(-d²/(2 width²)) is {counts_of(distance, width)[-1]:.4f}",
         )
     return (
-        "A copy that shows half of its segments is at 1 - √½ = 0.29 and counts 0.50 at width 0.25, however many "
-        "segments there are: since the copies show about half, nearly all of them count about alike."
+        "A copy that shows half of its segments is at distance 1 - √½ = 0.29 and counts 0.50 at width 0.25, however "
+        "many segments there are. Most copies show about half, so they count nearly the same."
     )
 
 
@@ -142,35 +142,36 @@ def check_weighted_ridge(given):
         counts = counts_of(1 - shown.mean(1).sqrt(), 0.25)
         got = call(given, shown, answers, counts, penalty)
         if isinstance(got, tuple | list) and len(got) == 2:
-            raise Wrong("you return two things; put the intercept behind the S weights, as one tensor (S + 1,)")
+            raise Wrong("you return two things; return one tensor (S + 1,), the intercept after the S weights")
         got = tensor(got, (segments + 1,), "the result (S weights, then the intercept)").double()
         want = ridge(shown, answers, counts, penalty)
         diagnose(
             got,
             want,
             {
-                "the intercept is penalised like a weight in your solution, which draws it towards 0 and makes the "
-                "weights stand in for it; leave its place on the diagonal 0": ridge(
+                "the intercept is penalised like a weight in your solution. This pulls it towards 0, and the weights "
+                "make up for it; leave its place on the diagonal 0": ridge(
                     shown, answers, counts, penalty, fixed=False
                 ),
-                "every copy counts the same in your solution: counts belong into both products, Xᵀ(πX) and "
-                "Xᵀ(πf)": ridge(shown, answers, torch.ones(copies), penalty),
-                "counts come in twice: multiply X or the answers by π, or both by √π, not both by π": ridge(
+                "every copy counts the same in your solution: counts belong in both products, Xᵀ(πX) and Xᵀ(πf)": ridge(
+                    shown, answers, torch.ones(copies), penalty
+                ),
+                "counts enter twice: multiply X or the answers by π, or both by √π, but not both by π": ridge(
                     shown, answers, counts**2, penalty
                 ),
                 "there is no penalty in your solution: add it to the diagonal (not for the intercept)": ridge(
                     shown, answers, counts, 0.0
                 ),
-                "your line has no intercept: it says 0 for the copy that hides everything. Append a column of "
+                "your line has no intercept: it predicts 0 for the copy that hides everything. Append a column of "
                 "ones": ridge(shown, answers, counts, penalty, line=False),
                 "the penalty is multiplied by the number of copies": ridge(shown, answers, counts, penalty * copies),
-                "your penalty is squared or has a fixed size: it is added to the diagonal as it is": ridge(
+                "your penalty is squared or has a fixed size: add it to the diagonal as it is": ridge(
                     shown, answers, counts, 1.0
                 ),
                 "the intercept comes first in your result; it should come last": want.roll(1),
             },
             otherwise=f"for {copies} copies of {segments} segments you give {[round(v, 3) for v in got.tolist()]}, but "
-            f"(Xᵀ π X + λ)⁻¹ Xᵀ π f is {[round(v, 3) for v in want.tolist()]}, X being shown with a column of ones",
+            f"(Xᵀ π X + λ)⁻¹ Xᵀ π f is {[round(v, 3) for v in want.tolist()]}, where X is shown with a column of ones",
         )
     return (
         "This is all that LIME computes; the rest is asking the network. The penalty matters less and less as copies "

@@ -1,4 +1,4 @@
-"""Checks of notebook 02: whose column is right, the loss of all rows, and the value to expect of it."""
+"""Checks of notebook 02: the right column of each row, the loss over all rows, and the value to expect."""
 
 import math
 
@@ -16,7 +16,7 @@ def check_partner(given):
         rows = torch.arange(2 * n)
         got = call(given, n)
         if isinstance(got, Tensor) and got.shape == (n,):
-            raise Wrong(f"for {n} images you give {n} targets; both views ask, so there are 2N = {2 * n} rows")
+            raise Wrong(f"for {n} images you give {n} targets; both views are rows, so there are 2N = {2 * n} rows")
         got = tensor(got, (2 * n,), "the list of targets")
         if got.dtype != torch.int64:
             raise Wrong(f"targets are column numbers: whole numbers of type int64 (torch.long), not {got.dtype}")
@@ -31,12 +31,12 @@ def check_partner(given):
             got,
             rows.roll(n),
             {
-                "every row points at itself, but its own column is the one that is masked": rows,
-                "all targets are 0. That is right only where someone moved the positive into column 0 first; "
+                "every row points at itself, but its own column is masked": rows,
+                "all targets are 0. That is right only if the positives were moved into column 0 first; "
                 "here the columns stay where they are": torch.zeros(2 * n, dtype=torch.long),
                 "rows of the first view point at themselves: i modulo N names the image, not its other view's row":
                     rows % n,
-                "this pairs row 0 with row 1, 2 with 3: right where the two views of an image are neighbours, but "
+                "this pairs row 0 with row 1, 2 with 3: right if the two views of an image are neighbours, but "
                 "here all first views come before all second views": rows ^ 1,
                 "this counts backwards (row 0 with the last row); the second view keeps the images' order":
                     rows.flip(0),
@@ -50,7 +50,7 @@ def check_partner(given):
 
 
 def slow_nt_xent(a: Tensor, b: Tensor, temperature: float, slip: str = "") -> float:
-    """Eq. 1-4 in loops, with one mistake on request: the reference, and the wrong values to know again."""
+    """Eq. 1-4 in loops: the reference, or the wrong value that the mistake ``slip`` gives."""
     rows = torch.cat([a, b]).double()
     if slip != "raw":
         rows = rows / rows.norm(dim=1, keepdim=True)
@@ -81,20 +81,20 @@ SLIPS = {
     "self": "your denominator includes k = i: each row's similarity with itself, which is 1 and the largest of all, "
     "so the loss is {more:.3f} too high. Mask the diagonal with -inf before the softmax",
     "zero": "your diagonal counts as exp(0) = 1, so the loss is {more:.3f} too high: a masked logit must be -inf, "
-    "whose exp is 0; setting it to 0, or multiplying by 0 before exp, does not take it out",
-    "one view": "this is the mean over the first view's N rows; Eq. 4 asks both views, 2N rows. Stack them, or add "
+    "whose exp is 0; setting it to 0, or multiplying by 0 before exp, does not remove it",
+    "one view": "this is the mean over the first view's N rows; Eq. 4 takes both views, 2N rows. Stack them, or add "
     "the other direction and halve",
     "across": "each row is compared with the other view only. Eq. 3's sum runs over all k other than i, so the N-1 "
     "other images of the same view are negatives as well",
     "sum": "this is the sum over the 2N rows; Eq. 4 is their mean, or the loss would grow with the batch",
-    "across, once": "only the first view asks, and it is compared with the other view only. Eq. 4 has 2N rows, and "
-    "Eq. 3's sum runs over all k other than i, in both views",
+    "across, once": "you use only the rows of the first view, and compare them with the other view only. Eq. 4 has 2N "
+    "rows, and Eq. 3's sum runs over all k other than i, in both views",
     "raw": "these are plain dot products: Eq. 2 is the cosine, so divide each row by its length first (F.normalize). "
-    "As it is, long vectors speak louder",
+    "Otherwise long vectors count more",
     "multiplied": "the cosine is multiplied by the temperature; Eq. 3 divides, so that a small temperature sharpens",
-    "no positive": "the positive is missing from your denominator: Eq. 3 leaves out k = i only, so that the loss is "
+    "no positive": "the positive is missing from your denominator: Eq. 3 leaves out k = i only, so the loss is "
     "-log of a share and never below 0",
-    "sign": "the sign is turned: the loss is minus the log of the positive's share, so it is positive",
+    "sign": "the sign is wrong: the loss is minus the log of the positive's share, so it is positive",
 }
 
 
@@ -120,13 +120,13 @@ def check_nt_xent(given):
     check_small_temperature(given)
     check_gradient(given)
     return (
-        "Both views ask, rows are unit vectors, and only k = i is left out. Cross entropy over the partner's column is "
-        "Eq. 3 to the letter, and survives temperatures at which exp alone overflows."
+        "You use the rows of both views, rows are unit vectors, and only k = i is left out. Cross entropy with the "
+        "partner as target is exactly Eq. 3, and it works at temperatures at which exp alone overflows."
     )
 
 
 def check_small_temperature(given) -> None:
-    """exp(1/0.01) does not fit a float32; cross_entropy and logsumexp take the largest logit out first."""
+    """exp(1/0.01) does not fit a float32; cross_entropy and logsumexp subtract the largest logit first."""
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     got = torch.as_tensor(call(given, a, a.flip(1), 0.01)).float()
     if not got.isfinite().all() or not close(got, nt_xent(a, a.flip(1), 0.01), 1e-3):
@@ -153,7 +153,7 @@ def check_gradient(given) -> None:
 
 @checker
 def check_loss_of_kinds(given):
-    """Checks ``given(n, kinds, cosine, temperature) -> float``: NT-Xent where only the image's kind is known.
+    """Checks ``given(n, kinds, cosine, temperature) -> float``: NT-Xent when only the image's kind is known.
 
     n images, n/kinds of each kind; rows of one kind are alike (cosine 1), rows of two kinds have the given cosine.
     """
@@ -181,13 +181,13 @@ def check_loss_of_kinds(given):
                 loss(alike + 1, others),
             "the partner is missing from the denominator: it is one of the rows alike to row i": loss(alike - 1, others)
                 if alike > 1 else math.nan,
-            "these are n rows; both views stand in the matrix, so there are 2n": loss(n // kinds - 1, n - n // kinds)
+            "these are n rows; the matrix holds both views, so there are 2n": loss(n // kinds - 1, n - n // kinds)
                 if n > kinds else math.nan,
             "the temperature is missing: cosines are divided by it before exp":
                 loss(alike, others, temperature=1.0),
             "the temperature multiplies the cosines; it must divide them":
                 loss(alike, others, temperature=1 / temperature),
-            "the numerator is missing: the positive's logit, 1/temperature, is to be taken off the log of the sum":
+            "the numerator is missing: subtract the positive's logit, 1/temperature, from the log of the sum":
                 loss(alike, others, top=0.0),
         }  # fmt: skip
         right = loss(alike, others)
@@ -196,9 +196,9 @@ def check_loss_of_kinds(given):
             right,
             {words + where: value for words, value in slips.items() if math.isfinite(value)},
             otherwise=f"got {got:.4f}, should be {right:.4f}{where}. Of the 2n - 1 other rows, how many have cosine 1, "
-            "how many the given one?",
+            "how many have the given one?",
         )
     return (
-        "One formula holds both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. What "
-        "lies between tells how many kinds of image a network tells apart."
+        "One formula covers both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. A "
+        "value in between shows how many kinds of image a network tells apart."
     )

@@ -20,23 +20,23 @@ def check_loss_at_start(given):
         )
         slips = {
             f"For {pairs} pairs you count {views} candidates: a view is compared with all views but itself, so one "
-            "falls away (the diagonal of the matrix is hatched).": math.log(views),
-            f"For {pairs} pairs you count {views - 2} candidates: these are the negatives. The partner is a choice "
-            "too, or there would be nothing right to guess.": math.log(views - 2),
+            "drops out (the diagonal of the matrix is hatched).": math.log(views),
+            f"For {pairs} pairs you count {views - 2} candidates: these are the negatives. The partner is a "
+            "candidate too: it is the right answer.": math.log(views - 2),
             both.format(pairs): math.log(pairs),
             both.format(pairs - 1): math.log(pairs - 1),
             "That is in bits: the course measures losses in nats, so take the natural logarithm.": math.log2(views - 1),
             "That is a logarithm to base 10: take the natural one, math.log.": math.log10(views - 1),
             "That is the probability of a blind guess; the loss is minus its logarithm.": 1 / (views - 1),
-            "That is the number of candidates; the loss is the logarithm of it.": views - 1,
-            "The sign is the wrong way round: ln p is negative, the loss is -ln p.": -right,
+            "That is the number of candidates; the loss is its logarithm.": views - 1,
+            "The sign is wrong: ln p is negative, so the loss is -ln p.": -right,
         }
-        hint = "A blind guess gives every candidate the same probability p, and the loss is -ln p. Of one row of the "
-        hint += "2N x 2N matrix, how many cells count?"
+        hint = "A blind guess gives every candidate the same probability p, and the loss is -ln p. How many cells "
+        hint += "count in one row of the 2N x 2N matrix?"
         diagnose(got, right, slips, f"For {pairs} pairs you give {got:.4f}. {hint}")
     return (
-        f"For 128 images that is {math.log(255):.2f}: a loss that stays there has learned nothing. For 256 heads it is "
-        f"{math.log(511):.2f}. Both are dotted lines in the loss figure above."
+        f"For 128 images that is {math.log(255):.2f}: a loss that stays there shows that nothing was learned. For 256 "
+        f"heads it is {math.log(511):.2f}. Both are dotted lines in the loss figure above."
     )
 
 
@@ -55,15 +55,16 @@ def slips_of_purity(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     shares = [int(torch.bincount(group).max()) / len(group) for group in groups]
     largest_heaps = [int(torch.bincount(clusters[labels == c]).max()) for c in labels.unique()]
     return {
-        "You compare cluster numbers with label numbers as they are. K-means numbers its heaps at random: name each "
-        "heap after its most common label first.": float((labels == clusters).float().mean()),
-        "You take the mean of the heaps' purities, so a heap of one image counts as much as a large one. Add up the "
-        "images that are named correctly, then divide by the number of all images.": sum(shares) / len(shares),
-        "You look the other way round: the largest heap of each label. That rewards putting everything into one "
-        "heap. Take the most common label of each heap.": sum(largest_heaps) / len(labels),
-        "That is the share of the most common label of all; the clusters play no part in it. Ask it of each "
-        "cluster.": int(torch.bincount(labels).max()) / len(labels),
-        "You give a number of images; divide by how many there are.": reference_purity(labels, clusters) * len(labels),
+        "You compare cluster numbers with label numbers as they are. K-means numbers its clusters at random: name "
+        "each cluster after its most common label first.": float((labels == clusters).float().mean()),
+        "You take the mean of the clusters' purities, so a cluster of one image counts as much as a large one. Add up "
+        "the images that are named correctly, then divide by the number of all images.": sum(shares) / len(shares),
+        "You look the other way round: the largest cluster of each label. That rewards putting everything into one "
+        "cluster. Take the most common label of each cluster.": sum(largest_heaps) / len(labels),
+        "That is the share of the most common label of all; the clusters play no part in it. Find the most common "
+        "label of each cluster.": int(torch.bincount(labels).max()) / len(labels),
+        "You return a number of images; divide it by the number of all images.": reference_purity(labels, clusters)
+        * len(labels),
     }
 
 
@@ -90,6 +91,6 @@ def check_purity(given):
     if not close(number(call(given, torch.tensor([0, 0, 1, 1, 2, 2]), every)), 1.0):
         raise Wrong("With one image in each cluster every cluster is pure, so the purity is 1; yours is not.")
     return (
-        "And with one image in each cluster your function gives 1, for any labels at all: purity rewards many heaps. "
-        "The next cell shows it on the raw pixels."
+        "And with one image in each cluster your function gives 1, for any labels at all: purity rewards many "
+        "clusters. The next cell shows it on the raw pixels."
     )

@@ -11,7 +11,7 @@ from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, number, 
 
 
 def schedule(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Warm-up over ``warmup`` steps, then (and meanwhile) the cosine's fall to zero."""
+    """A linear rise over ``warmup`` steps, times a cosine that falls to zero over all steps."""
     return peak * min(1.0, (step + 1) / max(1, warmup)) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
@@ -19,7 +19,7 @@ def _rise(step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / max(1, warmup))
 
 
-# what went wrong, in words -> the schedule it gives; progress t / T is written p
+# what went wrong, in words -> the schedule that it gives
 SCHEDULE_SLIPS: dict[str, Callable[[int, int, float, int], float]] = {
     "Your learning rate is 0 in the very first step, so that step learns nothing: steps count from 0, so the rise is "
     "(step + 1) / warmup.": lambda t, T, peak, w: (
@@ -35,8 +35,10 @@ SCHEDULE_SLIPS: dict[str, Callable[[int, int, float, int], float]] = {
     "min(1, …).": lambda t, T, peak, w: peak * (t + 1) / max(1, w) * 0.5 * (1 + math.cos(math.pi * t / T)),
     "Your cosine runs from 1 to −1, so the rate becomes negative in the second half and the steps go uphill. "
     "½ (1 + cos) runs from 1 to 0.": lambda t, T, peak, w: peak * _rise(t, w) * math.cos(math.pi * t / T),
-    "Your cosine makes a whole turn: the rate falls to 0 half way and rises again, a restart. Half a turn, π, is "
-    "wanted: without restarts.": lambda t, T, peak, w: peak * _rise(t, w) * 0.5 * (1 + math.cos(2 * math.pi * t / T)),
+    "Your cosine makes a whole turn: the rate falls to 0 half way and rises again, a restart. Use half a "
+    "turn, π, which has no restart.": lambda t, T, peak, w: (
+        peak * _rise(t, w) * 0.5 * (1 + math.cos(2 * math.pi * t / T))
+    ),
     "The π is missing: cos(step / steps) only goes from 1 to 0.54, so the rate never comes near 0.": (
         lambda t, T, peak, w: peak * _rise(t, w) * 0.5 * (1 + math.cos(t / T))
     ),
@@ -46,7 +48,7 @@ SCHEDULE_SLIPS: dict[str, Callable[[int, int, float, int], float]] = {
     "Your rate falls along a straight line. That works too, but the task (and the paper) has a cosine, which stays "
     "high for longer and lands softly.": lambda t, T, peak, w: peak * _rise(t, w) * (1 - t / T),
     "Your cosine begins where the warm-up ends. Many libraries do so, and it is a fair choice; here it counts from "
-    "step 0, so that progress is step / steps.": lambda t, T, peak, w: (
+    "step 0, so progress is step / steps.": lambda t, T, peak, w: (
         peak * _rise(t, w) * (1 if t < w else 0.5 * (1 + math.cos(math.pi * (t - w) / (T - w))))
     ),
     "Your values are shares of the peak: multiply by peak.": lambda t, T, peak, w: schedule(t, T, 1.0, w),
@@ -69,11 +71,11 @@ def check_learning_rate(given) -> str:
             f"At step {when[worst]} of {steps}, with peak {peak} and warmup {warmup}, your rate is {got[worst]:.4f} "
             f"and should be {want[worst]:.4f}. Look at the two factors one at a time.",
         )
-    return "The last step's rate is nearly 0, so the weights that are kept have come to rest."
+    return "The last step's rate is nearly 0, so the final weights have come to rest."
 
 
 def _parts(z1: Tensor, z2: Tensor, l1: Tensor, l2: Tensor) -> dict[str, float]:
-    """Every ingredient of the objective, rightly and wrongly made, as floats."""
+    """Every term of the objective, right and wrong, as floats."""
     y1, y2 = l1.sigmoid(), l2.sigmoid()
     made = {
         "inst": losses.nt_xent(z1, z2, 0.5),
@@ -103,16 +105,16 @@ def check_total_loss(given) -> str:
             number(call(given, z1, z2, l1, l2, alpha), "the loss"),
             total,
             {
-                "The entropy is added, so minimising the loss makes every head as sure of itself as it can be. It is "
-                "to be *maximised*: subtract it.": p["inst"] + p["feat"] + alpha * p["ent"],
+                "You add the entropy, so minimising the loss makes every head as sure of itself as it can be. Entropy "
+                "should be *maximised*: subtract it.": p["inst"] + p["feat"] + alpha * p["ent"],
                 "α stands before the feature loss; it weighs the entropy alone (Eq. 11).": (
                     p["inst"] + alpha * p["feat"] - p["ent"]
                 ),
                 "α multiplies the whole bracket L_feat − L_entropy; it weighs the entropy alone (Eq. 11).": (
                     p["inst"] + alpha * (p["feat"] - p["ent"])
                 ),
-                "α is not used: yours is the loss at α = 1 whatever is asked for.": p["inst"] + p["feat"] - p["ent"],
-                "Your feature loss compares rows of y: that is the instance level over again. Heads are columns: give "
+                "α is not used: your loss is always the one for α = 1.": p["inst"] + p["feat"] - p["ent"],
+                "Your feature loss compares rows of y: that is the instance level again. Heads are columns: give "
                 "nt_xent the transposes, y1.T and y2.T.": p["inst"] + p["feat on rows"] - alpha * p["ent"],
                 "Your feature loss was given the logits; Eq. 6 compares the answers y = sigmoid(logits). Cosines of "
                 "logits can be negative, those of answers cannot.": p["inst"] + p["feat of logits"] - alpha * p["ent"],
@@ -122,11 +124,11 @@ def check_total_loss(given) -> str:
                 "Your entropy looks at the second view alone; Eq. 10 takes the mean over both views' heads.": (
                     p["inst"] + p["feat"] - alpha * p["ent 2"]
                 ),
-                "You add up both views' entropies; Eq. 10 is their mean, so yours weighs them as α = 2 would.": (
+                "You add up both views' entropies; Eq. 10 is their mean, so yours doubles α.": (
                     p["inst"] + p["feat"] - 2 * alpha * p["ent"]
                 ),
                 "normalized_entropy takes logits and applies the sigmoid itself; you gave it answers that had gone "
-                "through the sigmoid already.": p["inst"] + p["feat"] - alpha * p["ent of y"],
+                "through a sigmoid already.": p["inst"] + p["feat"] - alpha * p["ent of y"],
                 "The two temperatures are swapped: 0.5 belongs to the instances, 1.0 to the heads.": (
                     p["inst τ=1"] + p["feat τ=½"] - alpha * p["ent"]
                 ),
@@ -138,12 +140,12 @@ def check_total_loss(given) -> str:
                     p["feat"] - alpha * p["ent"]
                 ),
                 "The entropy is missing: L_inst + L_feat is what α = 0 would give.": p["inst"] + p["feat"],
-                "Your loss is the right one with its sign turned round: an optimiser would maximise it.": -total,
+                "Your loss has the wrong sign: minimising it would maximise the right loss.": -total,
             },
             f"With N = {n} images, K = {k} heads and α = {alpha} your loss is not L_inst + L_feat − α L_entropy "
             f"= {p['inst']:.3f} + {p['feat']:.3f} − {alpha} · {p['ent']:.3f}. Print your three terms beside these.",
         )
-    return "Three terms, one of them with a minus: a wrong sign here trains without any error, to something else."
+    return "Three terms, one with a minus. A wrong sign here raises no error; it just trains something else."
 
 
 def clipped(gradients: list[Tensor], largest: float) -> list[Tensor]:
@@ -197,7 +199,7 @@ def check_clip(given) -> str:
     for gradients, largest in cases:
         got = call(given, [g.clone() for g in gradients], largest)
         if isinstance(got, Tensor) or not hasattr(got, "__len__") or len(got) != len(gradients):
-            raise Wrong(f"A list of {len(gradients)} tensors is wanted, the gradients after clipping.")
+            raise Wrong(f"The result should be a list of {len(gradients)} tensors, the gradients after clipping.")
         flat = [tensor(g, tuple(want.shape), "a gradient").flatten() for g, want in zip(got, gradients, strict=True)]
 
         def joined(tensors: list[Tensor]) -> Tensor:
