@@ -20,7 +20,7 @@ from cdlearn.pages.contents import Contents
 from cdlearn.runtime.errors import UserError
 
 HERE = Path(__file__).parent
-SCRIPTS = ("data.js", "map.js", "hand.js", "panels.js", "start.js")  # in the order in which they need each other
+SCRIPTS = ("data.js", "map.js", "marks.js", "hand.js", "panels.js", "lists.js", "start.js")  # in order of need
 PICTURED = 0.1  # share of the budget that pictures larger than the map's may take
 OVERVIEW = 24  # px of a representative
 SPARE = 40_000  # bytes for tags and rounding

@@ -95,8 +95,9 @@ class Contents:
         for name, (array, shape) in shapes.items():
             if array is not None and np.shape(array) != shape:
                 raise ValueError(f"{name} has shape {np.shape(array)}, not {shape}")
-        if not np.isfinite(self.xy).all():
-            raise ValueError("xy is not finite everywhere")
+        for name, array in (("xy", self.xy), ("answers", self.answers)):
+            if array is not None and not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite everywhere")
         if self.neighbours is not None and (self.neighbours.ndim != 2 or len(self.neighbours) != n):
             raise ValueError(f"neighbours has shape {self.neighbours.shape}, not ({n}, M)")
         if self.answers is None and self.heads:

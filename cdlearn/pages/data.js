@@ -1,5 +1,5 @@
 "use strict";
-// What the page knows: its record, arrays and pictures, unpacked from the blocks of text in this file. Nothing is fetched.
+// What the page knows: its record, arrays and pictures, unpacked from blocks of text in this file. Nothing is fetched.
 
 const $ = (id) => document.getElementById(id);
 
@@ -8,10 +8,10 @@ function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === false) continue;
-    if (name in node && !name.includes("-")) node[name] = value;
+    if (typeof value === "function" || (node[name] ?? null) !== null) node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(9).filter((child) => child || child === 0)); // so "condition && element" may stand there
   return node;
 }
 
@@ -49,7 +49,7 @@ const asked = new Map();
 const numbers = (id) => asked.get(id) || asked.set(id, readNumbers(id)).get(id);
 
 let page; // the record
-const data = {}; // x, y: Float32Array in 0..1 · order: file number of each slot · slotOf: the reverse · files · tones
+const data = {}; // x, y in 0..1 · order: file number per slot, slotOf: the reverse · files · tones: mean colours
 
 async function unpack() {
   page = await readRecord("record");
@@ -146,7 +146,7 @@ async function decodePage(text, part) {
   return small;
 }
 
-// Where a slot's picture lies: [atlas, page, column, row], and the part of full size at which `side` px still look sharp.
+// Where a picture lies: [page, column, row]; and the part of full size at which `side` px still look sharp.
 function cellOf(atlas, place) {
   const { across } = page[atlas + "Atlas"], on = place % (across * across);
   return [Math.floor(place / (across * across)), on % across, Math.floor(on / across)];
@@ -189,53 +189,37 @@ function thumb(slot, side) {
 }
 
 // Names that the reader gave to heads live in the page's address, with everything else worth keeping.
-const state = { names: new Map(), terms: [], colour: "picture", tab: "", image: null, theme: "" };
+const state = { names: new Map(), terms: [], on: "half", colour: "picture", tab: "", image: null, theme: "" };
 
 const headName = (j) => state.names.get(page.heads[j].number) || `head ${page.heads[j].number}`;
 const headAt = (number) => page.heads.findIndex((head) => head.number === number);
 
-function remember() {
+function remember() { // soon: browsers count how often an address changes
+  clearTimeout(remember.later);
+  remember.later = setTimeout(writeAddress, 150);
+}
+
+function writeAddress() {
   const kept = new URLSearchParams();
   for (const key of ["tab", "colour", "theme"]) if (state[key]) kept.set(key, state[key]);
   if (data.k !== null) kept.set("k", data.k);
   if (state.image !== null) kept.set("image", data.order[state.image]);
-  if (state.terms.length) kept.set("find", state.terms.map(({ head, on }) => (on ? "" : "-") + page.heads[head].number).join(" "));
+  const terms = state.terms.map(({ head, on }) => (on ? "" : "not ") + page.heads[head].number);
+  if (terms.length) kept.set("find", terms.join(", "));
+  if (state.on !== "half") kept.set("on", state.on);
   for (const [number, name] of state.names) kept.set("head" + number, name);
   history.replaceState(null, "", "#" + kept);
 }
 
 async function recall() {
-  const kept = new URLSearchParams(location.hash.slice(1)), number = (key) => (kept.has(key) ? Number(kept.get(key)) : NaN);
+  const kept = new URLSearchParams(location.hash.slice(1)), number = (key) => parseInt(kept.get(key), 10);
   state.names.clear();
-  for (const [key, name] of kept) if (/^head\d+$/.test(key) && name) state.names.set(Number(key.slice(4)), name.slice(0, 60));
-  for (const key of ["tab", "theme"]) state[key] = kept.get(key) || state[key];
-  state.colour = kept.get("colour") || state.colour;
+  for (const [key, name] of kept) {
+    if (/^head\d+$/.test(key) && name) state.names.set(Number(key.slice(4)), name.slice(0, 60));
+  }
+  for (const key of ["tab", "theme", "colour", "on"]) state[key] = kept.get(key) || state[key];
   state.image = data.slotOf[number("image")] ?? null;
-  state.terms = (kept.get("find") || "").split(" ").filter(Boolean)
-    .map((term) => ({ head: headAt(Math.abs(parseInt(term, 10))), on: !term.startsWith("-") })).filter(({ head }) => head >= 0);
+  state.terms = [...(kept.get("find") || "").matchAll(/(not )?(\d+)/g)]
+    .map(([, not, head]) => ({ head: headAt(Number(head)), on: !not })).filter(({ head }) => head >= 0);
   if (page.ks.includes(number("k"))) await useClusters(number("k"));
 }
-
-function save(name, text, type) {
-  const address = URL.createObjectURL(new Blob([text], { type }));
-  make("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10000);
-}
-
-// Head 0 negated would be "-0", whose sign parseInt keeps as text only; the sign is read from the text for that reason.
-const csvCell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-function csv(slots) {
-  const rows = [["file", "x", "y"]];
-  if (data.labels) rows[0].push("class");
-  if (data.k !== null) rows[0].push("cluster");
-  page.heads.forEach((_, j) => rows[0].push(headName(j)));
-  for (const slot of inFileOrder(slots)) {
-    const row = [fileOf(slot), data.x[slot].toFixed(4), (1 - data.y[slot]).toFixed(4)];
-    if (data.labels) row.push(page.classes[data.labels[slot]] ?? data.labels[slot]);
-    if (data.k !== null) row.push(data.clusters[slot] + 1);
-    page.heads.forEach((_, j) => row.push(answer(j, slot).toFixed(2)));
-    rows.push(row);
-  }
-  return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
-}
-const inFileOrder = (slots) => Array.from(slots).sort((a, b) => data.order[a] - data.order[b]);

@@ -57,7 +57,7 @@ function resize() {
   redraw();
 }
 
-const at = (event) => {
+const spot = (event) => {
   const box = surface.getBoundingClientRect();
   return [event.clientX - box.left, event.clientY - box.top];
 };
@@ -66,15 +66,15 @@ function listen() {
   surface.addEventListener("pointerdown", (event) => {
     if (event.button > 0) return;
     surface.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, at(event));
+    pointers.set(event.pointerId, spot(event));
     flight++;
     moved = 0;
     hover(-1);
-    if (pointers.size === 1 && (lassoing || event.shiftKey)) lasso = [toMap(...at(event))];
+    if (pointers.size === 1 && (lassoing || event.shiftKey)) lasso = [toMap(...spot(event))];
     else lasso = null;
   });
   surface.addEventListener("pointermove", (event) => {
-    const now = at(event), before = pointers.get(event.pointerId);
+    const now = spot(event), before = pointers.get(event.pointerId);
     if (!before) {
       if (event.pointerType === "mouse") hover(pick(...now), now);
       return;
@@ -101,7 +101,7 @@ function listen() {
     if (!pointers.delete(event.pointerId)) return;
     if (lasso && event.type === "pointerup") select(inside(lasso), "in the lasso");
     else if (moved <= 4 && event.type === "pointerup") {
-      const slot = pick(...at(event));
+      const slot = pick(...spot(event));
       if (slot >= 0) openImage(slot, false);
     }
     lasso = null;
@@ -110,16 +110,18 @@ function listen() {
   surface.addEventListener("pointerup", lift);
   surface.addEventListener("pointercancel", lift);
   surface.addEventListener("pointerleave", () => hover(-1));
-  surface.addEventListener("dblclick", (event) => zoom(2, ...at(event)));
+  surface.addEventListener("dblclick", (event) => zoom(2, ...spot(event)));
   surface.addEventListener("wheel", (event) => {
     event.preventDefault();
     flight++;
     const lines = event.deltaMode === 1 ? 33 : 1;
-    zoom(Math.exp(-Math.max(-300, Math.min(300, event.deltaY * lines)) * (event.ctrlKey ? 0.01 : 0.002)), ...at(event));
+    const turned = Math.max(-300, Math.min(300, event.deltaY * lines));
+    zoom(Math.exp(-turned * (event.ctrlKey ? 0.01 : 0.002)), ...spot(event));
   }, { passive: false });
   surface.addEventListener("keydown", (event) => {
-    const step = 60, keys = {
-      ArrowLeft: () => pan(step, 0), ArrowRight: () => pan(-step, 0), ArrowUp: () => pan(0, step), ArrowDown: () => pan(0, -step),
+    const keys = {
+      ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0),
+      ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
       "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: fit,
       Enter: () => middle() >= 0 && openImage(middle(), false),
     };
@@ -127,7 +129,8 @@ function listen() {
     event.preventDefault();
     keys[event.key]();
     clearTimeout(listen.later);
-    if (event.key !== "Enter") listen.later = setTimeout(() => middle() >= 0 && say(`In the middle: ${describe(middle())}`), 500);
+    const tell = () => middle() >= 0 && say(`In the middle: ${describe(middle())}`);
+    if (event.key !== "Enter") listen.later = setTimeout(tell, 500);
   });
   surface.addEventListener("focus", redraw);
   surface.addEventListener("blur", redraw);
@@ -165,13 +168,16 @@ function inView() {
   return inside([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]);
 }
 
-// Select images, or with null none. `says` ends the sentence "12 images …".
-function select(slots, says = "") {
+// Select images, or with null none. `says` ends the sentence "12 images …"; `terms` are those of a search by heads.
+function select(slots, says = "", terms = []) {
+  state.terms = terms;
   selection = slots ? { slots, says, has: new Uint8Array(page.n) } : null;
   if (selection) for (const slot of slots) selection.has[slot] = 1;
   toggleLasso(false);
   repaint(false);
   showSelection();
+  if (page.heads.length) showTerms();
+  remember();
 }
 
 // Draw everything anew, after a change of colours (`anew`) or of the selection.
@@ -188,7 +194,8 @@ function hover(slot, [px, py] = [0, 0]) {
   if (slot !== hovered) {
     hovered = slot;
     card.hidden = slot < 0 || !px;
-    if (!card.hidden) card.replaceChildren(thumb(slot, 128), make("b", {}, fileOf(slot)), make("span", {}, facts(slot)));
+    const shown = () => [thumb(slot, 128), make("b", {}, fileOf(slot)), make("span", {}, facts(slot))];
+    if (!card.hidden) card.replaceChildren(...shown());
     redraw();
   }
   if (card.hidden) return;
