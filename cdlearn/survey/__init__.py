@@ -146,8 +146,8 @@ def notes(run: Path, config: Config, stage: str) -> dict[str, str]:
     what = {"backbone": "h, the backbone's features", "output": "the heads' answers y"}[stage]
     settings = ", ".join(f"{name} {value}" for name, value in config.as_dict().items() if name != "data")
     return {
-        "run": str(run),
-        "trained on": config.data,
+        "run": run.resolve().name,  # names without their place: a page is made to be passed on
+        "trained on": Path(config.data).name,
         "settings": settings,
         "distances": f"Euclidean between {what}, scaled to length 1: 0 is the same direction, 1.41 a right angle",
         "map": f"t-SNE (openTSNE), perplexity {place.PERPLEXITY:g}, from the {graph.NEIGHBOURS} nearest neighbours",

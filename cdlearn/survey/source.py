@@ -18,12 +18,12 @@ from cdlearn.runtime.errors import UserError
 class Source:
     """N images and where they came from.
 
-    title: the folder or the data set; names: N texts; files: N paths, or none for a named data set; images: uint8
-    (N, 3, S, S) as the network sees them; labels: (N,) or None; stock: None for a named data set; key: changes with
-    any of the files.
+    title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S) as the network sees them;
+    labels: (N,) or None; key: changes with any of the files. A named data set has no folder, files or stock.
     """
 
     title: str
+    folder: Path | None
     names: list[str]
     files: list[Path]
     images: Tensor
@@ -55,7 +55,7 @@ class Source:
         stock, size = self.stock, self.images.shape[-1]
         if stock is None:
             return {"found": len(self.names), "used": len(self.names), "notes": [f"{self.title} is a named data set."]}
-        folder, of = Path(self.title), ledger.shown
+        folder, of = self.folder, ledger.shown
         return {
             "found": stock.found,
             "used": len(stock.used),
@@ -82,7 +82,7 @@ def opened(data: str, limit: int | None, config: Config, root: Path, progress: b
         labels = None if images.labels is None else images.labels.numpy()
         key = hashlib.sha256(f"{data} {limit} {config.size} {config.seed} {len(images)}".encode()).hexdigest()[:16]
         names = [f"{data} {number:06d}" for number in range(len(images))]
-        return Source(data, names, [], images.images, labels, images.classes, None, key)
+        return Source(data, None, names, [], images.images, labels, images.classes, None, key)
     stock = ledger.take_stock(folder, limit, config.seed)
     files = stock.used
     pixels, good = folders.decoded(files, config.size, True, root, progress)
@@ -94,7 +94,7 @@ def opened(data: str, limit: int | None, config: Config, root: Path, progress: b
     labels = None if labels is None else labels.numpy()
     names = [ledger.shown(path, folder) for path in stock.used]
     key = folders.cache_key(stock.used, config.size)
-    return Source(data, names, stock.used, pixels, labels, classes, stock, key)
+    return Source(folder.resolve().name, folder, names, stock.used, pixels, labels, classes, stock, key)
 
 
 def why(path: Path, folder: Path, size: int) -> str:
