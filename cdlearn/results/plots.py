@@ -153,9 +153,9 @@ def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict
     count = len(next(iter(gallery.values()))[0])
     height = 0.62 * len(gallery) + 0.55
     made = Figure(figsize=(0.62 * 2 * count + 2.0, height), dpi=100)
-    grid = dict(wspace=0.06, hspace=0.08, left=0.19, right=0.99, top=1 - 0.5 / height, bottom=0.02)
+    margins = dict(wspace=0.06, hspace=0.08, left=0.19, right=0.99, top=1 - 0.5 / height, bottom=0.02)
     axes = made.subplots(
-        len(gallery), 2 * count + 1, squeeze=False, width_ratios=[1] * count + [0.4] + [1] * count, gridspec_kw=grid
+        len(gallery), 2 * count + 1, squeeze=False, width_ratios=[1] * count + [0.4] + [1] * count, gridspec_kw=margins
     )
     for row, (head, (most, least)) in zip(axes, gallery.items(), strict=True):
         for axis in row:
