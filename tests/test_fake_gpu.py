@@ -22,7 +22,7 @@ from cdlearn.config import Config
 from cdlearn.evaluate import embed
 from cdlearn.methods import METHODS
 from cdlearn.results import closing
-from cdlearn.runtime import compiling, devices, distributed, feeding, streams
+from cdlearn.runtime import compiling, devices, distributed, streams
 
 needs_cuda_build = pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch was built without CUDA")
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -231,35 +231,3 @@ def test_embedding_and_closing_on_a_gpu_mix_no_devices(as_on_cuda, method):
     for stage in (embed(model, images, 16), embed(model, images.cuda(), 16), closing.stages(model, config, images)):
         for values in stage.values():
             assert values.device.type == "cpu" and values.dtype == torch.float32 and len(values) == 12
-
-
-# ---------------------------------------------------------------------------------------------------- feeding
-
-
-def test_batches_gathered_ahead_are_the_same_whatever_was_announced():
-    images = some_images(40)
-    ahead, plain = feeding.Batches(images, CPU, ahead=True), feeding.Batches(images, CPU)
-    assert not plain.ahead
-    order = [torch.randperm(40, generator=torch.Generator().manual_seed(n))[:8] for n in range(12)]
-    kept = []
-    for n, index in enumerate(order):
-        following = {3: order[0], 5: None, 11: None}.get(n, order[min(n + 1, 11)])
-        kept.append(ahead(index, following))
-    for index, batch in zip(order, kept, strict=True):  # at the end: no later batch was written into an earlier one
-        assert torch.equal(batch, plain(index)) and torch.equal(batch, images[index])
-
-
-def test_a_thread_that_cannot_read_is_heard():
-    batches = feeding.Batches(some_images(8), CPU, ahead=True)
-    batches(torch.tensor([0, 1]), torch.tensor([0, 99]))
-    with pytest.raises(IndexError):
-        batches(torch.tensor([0, 99]))
-
-
-def test_training_from_batches_gathered_ahead_ends_with_the_same_weights(monkeypatch):
-    config = Config.preset("smoke", **SMALL)
-    plain = trainer.fit(config, some_images()).state_dict()
-    made = feeding.Batches
-    monkeypatch.setattr(feeding, "Batches", lambda images, device: made(images, device, ahead=True))
-    ahead = trainer.fit(config, some_images()).state_dict()
-    assert all(torch.equal(value, ahead[name]) for name, value in plain.items())
