@@ -20,7 +20,7 @@ from cdlearn import trainer
 from cdlearn.augment import TwoViews
 from cdlearn.config import Config
 from cdlearn.evaluate import embed
-from cdlearn.methods import METHODS
+from cdlearn.methods import METHODS, build
 from cdlearn.results import closing
 from cdlearn.runtime import compiling, devices, distributed, streams
 
@@ -61,7 +61,8 @@ def plain_views(monkeypatch):
 
 @pytest.mark.parametrize("method", ["cd", "simclr", "cc", "vae"])
 def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(counted, plain_views, method):
-    config = Config.preset("smoke", method=method, **SMALL, compile=True)
+    amp = method in ("cd", "vae")  # in bf16 the compiled step rounds elsewhere
+    config = Config.preset("smoke", method=method, **SMALL, compile=True, amp=amp)
     compiled = trainer.Trainer(config, some_images())
     found = [compiled.train_step() for _ in range(3)]
     assert counted.frame_count == 1 and counted.op_count > 50
@@ -70,7 +71,7 @@ def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(count
     counted.frame_count = 0
     plain = trainer.Trainer(config, some_images())
     plain.started = True
-    torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.1 if amp else 1e-3, atol=1e-3)
     assert counted.frame_count == 0
 
 
@@ -153,9 +154,23 @@ def fake():
 
 @pytest.fixture
 def as_on_cuda(fake, monkeypatch):
-    """The Trainer takes the fake GPU for a real one; what only the driver knows is answered for it."""
+    """The Trainer takes the fake GPU for a real one; what only the driver knows is answered for it.
+
+    Models are made where they belong, because PyTorch cannot move fake ones.
+    """
+
+    def made_on_cuda(config):
+        with CUDA:
+            return build(config)
+
+    def to(model, device, memory_format=None):
+        assert torch.device(device).type == "cuda" == next(model.parameters()).device.type
+        return model
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
     for module in (trainer, closing):
-        monkeypatch.setattr(module, "pick_device", lambda name="": CUDA, raising=False)
+        monkeypatch.setattr(module, "fresh_model", made_on_cuda)
+    monkeypatch.setattr(trainer, "pick_device", lambda name="": CUDA)
     monkeypatch.setattr(trainer, "tune", lambda device: None)
     monkeypatch.setattr(devices, "fast_bf16", lambda device: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
