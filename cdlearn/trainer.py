@@ -233,8 +233,6 @@ def fit(
         save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
-    if out:
-        checkpoint.write_rows(out / "metrics.csv", trainer.history)
     trainer.model.history = trainer.history
     return trainer.model.eval()
 

@@ -137,7 +137,7 @@ def test_cuda_its_absence_its_driver_and_its_compiler(monkeypatch):
     monkeypatch.setattr(rules.shutil, "which", lambda name: None)
     monkeypatch.delenv("CC", raising=False)
     _, bf16, compiles = machine(monkeypatch, cuda=1)[3:]
-    assert bf16.startswith("note") and "lacks triton and a C++ compiler" in compiles and "--no-compile" in compiles
+    assert bf16.startswith("note") and "lacks triton and a C++ compiler" in compiles and compiles[:4] == "note"
 
 
 def memory(monkeypatch, root, total, free):

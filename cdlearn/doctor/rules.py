@@ -102,9 +102,9 @@ def devices() -> Iterator[tuple]:
     yield first((fast_bf16(torch.device("cuda")), "ok", "bf16: fast on this GPU, and used"), (True, "note", slow))
     compiler = os.environ.get("CC") or any(map(shutil.which, ("g++", "clang++", "gcc", "clang")))
     lacking = ["triton"] * (not importlib.util.find_spec("triton")) + ["a C++ compiler"] * (not compiler)
-    stop = f"torch.compile lacks {' and '.join(lacking)}: the gpu preset would stop"
-    mend = "pass --no-compile, or install it (pip install triton; apt install g++ python3-dev)"
-    yield first((lacking, "trouble", stop, mend), (True, "ok", "torch.compile: can be used"))
+    plain = f"torch.compile lacks {' and '.join(lacking)}: the gpu preset trains without it, slower"
+    mend = "install it (pip install triton; apt install g++ python3-dev)"
+    yield first((lacking, "note", plain, mend), (True, "ok", "torch.compile: can be used"))
 
 
 def memory() -> Iterator[tuple]:
