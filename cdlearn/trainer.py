@@ -80,8 +80,7 @@ class Trainer:
     def compile(self) -> None:
         """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
         self.views.apply_part = compiling.compiled(self.views.apply_part)
-        if compiling.loss_pays():
-            self.network = compiling.compiled(self.network)
+        self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 
     def index(self, step: int) -> Tensor:
         """The numbers of the images that this process sees in a step; their order is another in every epoch."""
@@ -183,9 +182,7 @@ def all_finite(model: nn.Module) -> bool:
 def check_count(config: Config, images: int) -> None:
     """Raises UserError where there are too few images for a batch, for the clusters, or for any contrast at all."""
     if images < 2:
-        raise UserError(
-            f"{images} image in {config.data}: it has no other to be contrasted with; at least 2 are needed"
-        )
+        raise UserError(f"{images} image in {config.data}: no other to be contrasted with; at least 2 are needed")
     if config.batch_size > images:
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
@@ -196,9 +193,9 @@ def check_count(config: Config, images: int) -> None:
 
 
 def fresh_model(config: Config) -> nn.Module:
-    """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
+    """The untrained model of a run, on its device: the same weights for the same seed. Also the random network."""
     with streams.drawing(torch.device("cpu"), config.seed, "weights"):
-        return build(config)
+        return build(config).to(pick_device(config.device))
 
 
 def fit(
@@ -236,8 +233,6 @@ def fit(
         save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
-    if out:
-        checkpoint.write_rows(out / "metrics.csv", trainer.history)
     trainer.model.history = trainer.history
     return trainer.model.eval()
 
