@@ -197,13 +197,14 @@ class TwoViews:
         """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1].
 
         A CPU does so in parts that stay in its cache, sorted by where the hue falls (see jitter). On a GPU the numbers
-        that this takes would have to be waited for.
+        that this takes would have to be waited for. Sources of twice the side cost a quarter more: 80 instead of 64
+        microseconds per view of 32 px on one thread, where a step of the tiny network takes 680 per view.
         """
         if images.device.type != "cpu":
             return self.apply_part(images, draws)
         sort = draws.hue_after.argsort()
-        parts = sort.split(max(16, CACHED // (3 * self.size**2)))
-        made = [self.apply_part(images[part], draws.take(part), in_order=True) for part in parts]
+        parts = sort.split(max(16, CACHED // (3 * max(self.size**2, images.shape[-2] * images.shape[-1]))))
+        made = [self.apply_part(images.index_select(0, part), draws.take(part), in_order=True) for part in parts]
         return (torch.cat(made) if len(made) > 1 else made[0])[sort.argsort()]
 
     def apply_part(self, images: Tensor, draws: Draws, in_order: bool = False) -> Tensor:

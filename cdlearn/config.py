@@ -18,6 +18,7 @@ class Config:
     # what is learned from
     data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
+    stored: int = 0  # side at which images are kept, to cut crops from; 0: up to twice size, as far as the files go
     limit: int | None = None  # this many images, drawn with the seed; None takes all
     seed: int = 42  # the paper's
     # the network
@@ -96,6 +97,8 @@ class Config:
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.stored < 0:
+            raise UserError(f"stored {self.stored}: must be at least 1, or 0 for up to twice the size")
         for name, least in (("batch_size", 2), ("heads", 2)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least {least}, or nothing is contrasted")
@@ -121,8 +124,8 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """The reverse of :meth:`as_dict`."""
-        return cls(**{**settings, "crop": tuple(settings["crop"])})
+        """The reverse of :meth:`as_dict`. Runs from before there was ``stored`` kept their images at ``size``."""
+        return cls(**{"stored": settings["size"], **settings, "crop": tuple(settings["crop"])})
 
     def for_images(self, images) -> "Config":
         """These settings with ``clusters`` filled in, where the method needs it: the number of classes of an ImageSet.

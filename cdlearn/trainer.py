@@ -118,7 +118,7 @@ class Trainer:
     def restore(self, state: dict) -> None:
         """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
         try:
-            saved, mine = state["config"], self.config.as_dict()
+            saved, mine = Config.from_dict(state["config"]).as_dict(), self.config.as_dict()
             for name in mine:
                 if name != "device" and saved[name] != mine[name]:
                     raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")

@@ -20,6 +20,7 @@ def load(
     skip_bad: bool = False,
     root: str | Path = "data",
     progress: bool = False,
+    stored: int = 0,
 ) -> ImageSet:
     """The images of a known data set, or of any folder, at size x size pixels.
 
@@ -41,7 +42,7 @@ def load(
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
     if Path(name_or_folder).is_dir():
-        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress)
+        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
     if name_or_folder not in NAMES:
         if Path(name_or_folder).exists():
             raise UserError(f"{name_or_folder} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
@@ -49,9 +50,9 @@ def load(
         raise UserError(f"no folder and no data set named {name_or_folder!r}{hint}; known are {', '.join(NAMES)}")
     if name_or_folder == "imagenet10":
         return folders.load_folder(
-            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, only=named.IMAGENET10
+            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, stored, only=named.IMAGENET10
         )
     whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, Path(root))
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))
-    return replace(whole, images=named.resized(whole.images, size))
+    return replace(whole, images=named.resized(whole.images, stored or 2 * size))

@@ -160,6 +160,20 @@ def decoded(files: list[Path], size: int, skip_bad: bool, root: Path, progress: 
     return torch.from_numpy(np.lib.format.open_memmap(cache, "c")[: len(good)]), good
 
 
+def stored_side(files: list[Path], size: int) -> int:
+    """x"""
+    sides = []
+    for path in files[:: -(-len(files) // 256)]:
+        try:
+            with Image.open(path) as image:
+                sides.append(min(image.size))
+        except Exception:
+            continue
+    if not sides:
+        return size
+    return min(2 * size, max(int(np.median(sides)), min(size, max(sides))))
+
+
 def load_folder(
     folder: Path,
     size: int,
@@ -168,13 +182,14 @@ def load_folder(
     skip_bad: bool,
     root: Path,
     progress: bool,
+    stored: int = 0,
     only: list[str] | None = None,
 ):
     """See :func:`cdlearn.data.load`."""
     files = find_images(folder, only)
     if limit is not None and limit < len(files):
         files = [files[i] for i in draw(len(files), limit, seed).tolist()]
-    pixels, good = decoded(files, size, skip_bad, root, progress)
+    pixels, good = decoded(files, stored or stored_side(files, size), skip_bad, root, progress)
     if len(good) < len(files):
         print(f"skipped {len(files) - len(good)} of {len(files)} files that cannot be read")
     if not good:

@@ -137,7 +137,7 @@ def rows(
     seeds = tuple(dict.fromkeys(seeds))  # the same seed twice is no second run
     known = published(table)
     first = Config.preset(preset, **settings | {"seed": seeds[0]})
-    images = load(first.data, first.size, first.limit, IMAGES_SEED)
+    images = load(first.data, first.size, first.limit, IMAGES_SEED, stored=first.stored)
     values: dict[str, list[dict]] = {}
     for name, changes in OURS[table].items():
         if changes is PIXELS:
