@@ -272,7 +272,8 @@ def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, floa
 
 def to_size(images: Tensor, size: int) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see."""
-    x = images.float() / 255
-    if x.shape[-2:] != (size, size):
-        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return x
+    if images.shape[-2:] == (size, size):
+        return images.float() / 255
+    parts = images.split(max(1, 2**24 // math.prod(images.shape[1:])))  # sources in float take four times the room
+    options = dict(mode="bilinear", antialias=True, align_corners=False)
+    return torch.cat([F.interpolate(part.float() / 255, (size, size), **options) for part in parts])

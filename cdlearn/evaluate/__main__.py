@@ -32,9 +32,8 @@ def _evaluate(arguments: list[str]) -> None:
     model, config = checkpoint.load_model(asked.run)
     model.to(pick_device(asked.device), memory_format=torch.channels_last)
     data, limit = asked.data or config.data, asked.limit or (None if asked.data else config.limit)
-    images = load(
-        data, config.size, limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty(), stored=config.stored
-    )
+    shown, stored = sys.stderr.isatty(), config.stored
+    images = load(data, config.size, limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
     state = checkpoint.read(asked.run / "checkpoint.pt")
     name = "scores" if data == config.data and limit == config.limit else f"scores-{Path(data).name}"
     print(f"{asked.run}, {state['epoch']} epochs, on {len(images):,} images of {data}", flush=True)
