@@ -21,6 +21,7 @@ class Config:
     # what is learned from
     data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
+    stored: int = 0  # side at which images are kept, to cut crops from; 0: up to twice size, as far as the files go
     limit: int | None = None  # this many images, drawn with the seed; None takes all
     seed: int = 42  # the paper's
     # the network
@@ -122,6 +123,8 @@ class Config:
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.stored < 0:
+            raise UserError(f"stored {self.stored}: must be at least 1, or 0 for up to twice the size")
         for name, least in (("batch_size", 2), ("heads", 2)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least {least}, or nothing is contrasted")
@@ -149,6 +152,8 @@ class Config:
     def from_dict(cls, settings: dict) -> "Config":
         """The reverse of :meth:`as_dict`. A setting that an older version did not have yet takes its default.
 
+        Only ``stored`` does not: runs from before it kept their images at ``size``.
+
         Raises:
             UserError: for what are no settings, as from a damaged file, naming the first that cannot be.
         """
@@ -159,7 +164,13 @@ class Config:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
         crop = settings.get("crop", cls.crop)
-        config = cls(**{**settings, "crop": tuple(crop) if isinstance(crop, list) else crop})
+        config = cls(
+            **{
+                "stored": settings.get("size", cls.size),
+                **settings,
+                "crop": tuple(crop) if isinstance(crop, list) else crop,
+            }
+        )
         config.check()
         return config
 

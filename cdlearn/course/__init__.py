@@ -78,7 +78,7 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     not taken for it. Remove the folder to train anew.
     """
     config = Config.preset(rung(), **settings)
-    images = load(config.data, config.size, config.limit, config.seed)
+    images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     config = config.for_images(images)
     out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
     if (out / "done").exists():

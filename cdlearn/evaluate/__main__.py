@@ -40,7 +40,8 @@ def _evaluate(arguments: list[str]) -> None:
     others = {name: getattr(asked, name) for name in ("data", "limit") if getattr(asked, name) is not None}
     wanted = replace(config, **({"limit": None} if "data" in others else {}) | others)
     wanted.check()
-    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty())
+    shown, stored = sys.stderr.isatty(), config.stored
+    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
     own = wanted == config and state.get("images") == fingerprint(images.images)
     if not own and not others:
         raise UserError(

@@ -165,7 +165,7 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
     telling = [*notes, *(h for h in probes.telling_heads(features["output"]) if h not in notes)][:8]
     if telling:
         shown = probes.gallery(features["output"], telling, min(6, len(images)))
-        made["heads"] = plots.heads(images.images, shown, notes)
+        made["heads"] = plots.heads(images.images, shown, notes, config.size)
     if len(images) >= 10:
         points, drawn = maps(features, 1000, config.seed)
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}

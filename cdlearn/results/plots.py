@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from cdlearn.augment import to_size
 from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
 
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
@@ -145,10 +146,13 @@ def monitor(axis, history: list[dict[str, float]]) -> None:
     axis.legend(fontsize=8, loc="lower right")
 
 
-def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None) -> Figure:
+def heads(
+    images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None, size: int = 0
+) -> Figure:
     """For each head, the images it answers to most (left) and least (right).
 
-    images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head.
+    images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head; size:
+    the side in pixels that the network sees, to which larger images are shrunk; 0 leaves them.
     """
     count = len(next(iter(gallery.values()))[0])
     height = 0.62 * len(gallery) + 0.55
@@ -161,7 +165,10 @@ def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict
         for axis in row:
             axis.axis("off")
         for axis, number in zip([*row[:count], *row[count + 1 :]], [*most.tolist(), *least.tolist()], strict=True):
-            axis.imshow(images[number].permute(1, 2, 0).numpy(), interpolation="nearest")
+            picture = images[number]
+            if 0 < size < picture.shape[-1]:
+                picture = to_size(picture[None], size)[0]
+            axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         note = f"\n{notes[head]}" if notes and head in notes else ""
         row[0].text(-0.15, 0.5, f"head {head}{note}", transform=row[0].transAxes, ha="right", va="center", fontsize=8)
     axes[0, 0].set_title("answers most to", loc="left", fontsize=10)
