@@ -164,13 +164,8 @@ class Config:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
         crop = settings.get("crop", cls.crop)
-        config = cls(
-            **{
-                "stored": settings.get("size", cls.size),
-                **settings,
-                "crop": tuple(crop) if isinstance(crop, list) else crop,
-            }
-        )
+        before = {"stored": settings.get("size", cls.size)}
+        config = cls(**before | settings | {"crop": tuple(crop) if isinstance(crop, list) else crop})
         config.check()
         return config
 
