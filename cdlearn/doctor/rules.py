@@ -69,7 +69,7 @@ def devices() -> Iterator[tuple]:
     import psutil
     import torch
 
-    from cdlearn.runtime.devices import fast_bf16
+    from cdlearn.runtime.devices import cpu_kind, fast_bf16
 
     cores, threads, load = joblib.cpu_count(), torch.get_num_threads(), psutil.getloadavg()[0]
     name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
@@ -79,8 +79,7 @@ def devices() -> Iterator[tuple]:
     busy = f"the cores were busy in the last minute (load {load:.1f} on {cores}): times here are longer than need be"
     mend = "run one training after the other, because the threads of two slow each other down"
     yield first((load < 0.5 * cores, "ok", f"the cores are free (load {load:.1f})"), (True, "note", busy, mend))
-    kind = "AMX" if torch.cpu._is_amx_tile_supported() else torch.backends.cpu.get_cpu_capability()
-    kind += " with bf16" if kind == "AVX512" and torch.cpu._is_avx512_bf16_supported() else ""
+    kind = cpu_kind()
     how = "bf16" if fast_bf16(torch.device("cpu")) else "float32, which is right"
     times = f"about {COST[kind]} times as long as" if COST.get(kind) else "longer (not yet measured) than"
     cost = "" if kind == "AMX" else f", but takes {times} a CPU with AMX"

@@ -36,13 +36,19 @@ def fast_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    if hasattr(torch.cpu, "get_capabilities"):
-        known = torch.cpu.get_capabilities()
-        return bool(known.get("amx_bf16", False) or known.get("avx512_bf16", False))
-    # torch 2.11 and 2.12 have no public question for it
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and cpu_kind() in ("AMX", "AVX512 with bf16")
+
+
+def cpu_kind() -> str:
+    """The processor's kind, as far as speed goes: AMX, AVX512 with bf16, AVX512, AVX2, or another in torch's words.
+
+    With ATEN_CPU_CAPABILITY=avx2 in the environment, any of them is an AVX2.
+    """
+    kind = torch.backends.cpu.get_cpu_capability()
+    if kind != "AVX512":
+        return kind
+    # torch has a public question for these from 2.13 on
+    return "AMX" if torch.cpu._is_amx_tile_supported() else kind + " with bf16" * torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(device: torch.device, enabled: bool = True):
