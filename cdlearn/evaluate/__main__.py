@@ -51,6 +51,7 @@ def _evaluate(arguments: list[str]) -> None:
     name = "scores" if own else f"scores-{data_name(wanted.data)}" + (f"-limit{asked.limit}" if asked.limit else "")
     print(f"{run}, {len(history)} epochs, on {len(images):,} images of {wanted.data}", flush=True)
     closing.close(model, wanted, images, run, history if own else [], name)
+    print(f"\nthe scores are in {run / f'{name}.json'}, the figures beside them")
 
 
 if __name__ == "__main__":
