@@ -24,7 +24,7 @@ FLOORS = (
     ("config",),
     ("data", "checkpoint", "probes"),
     ("trainer", "evaluate"),
-    ("results", "explain"),
+    ("results", "explain", "pages"),
     ("course", "doctor"),
 )
 COMMANDS = ("train", "compare", "evaluate.__main__", "doctor.__main__")

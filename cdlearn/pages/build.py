@@ -1,0 +1,155 @@
+"""Contents -> report.html: one file within a budget of bytes, whole or not there at all."""
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cdlearn import checkpoint
+from cdlearn.pages import atlas, pack
+from cdlearn.pages.atlas import Atlas
+from cdlearn.pages.blocks import Slots, fitted, record
+from cdlearn.pages.contents import Contents
+from cdlearn.runtime.errors import UserError
+
+HERE = Path(__file__).parent
+SCRIPTS = ("data.js", "map.js", "marks.js", "hand.js", "panels.js", "lists.js", "start.js")  # in order of need
+PICTURED = 0.1  # share of the budget that pictures larger than the map's may take
+OVERVIEW = 24  # px of a representative
+SPARE = 40_000  # bytes for tags and rounding
+
+
+def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: bool = False) -> Path:
+    """Write the page to ``out``.
+
+    Args:
+        contents: what to show.
+        out: the file; one from before is replaced only once the new one is whole.
+        budget: bytes that the file may have at most. The images on the map are as large as this allows, at most 64 px.
+        progress: show a bar while thumbnails are made.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: when the images do not fit into the budget even at 8 px, or the file cannot be written.
+    """
+    slots = Slots.along_map(contents.xy)
+    facts = record(contents, slots)
+    blocks, facts["arrays"] = fitted(contents, slots, budget)
+    code = {name: (HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
+    pages = {}
+    shown, pages["picture"] = pictures(contents, slots, PICTURED * budget)
+    facts["pictured"] = slots.list(shown)
+    blocks["record"] = ""  # its place in the file; it is complete once the atlases are
+    small = [*blocks.values(), pack.record(facts), *code.values()]
+    taken = SPARE + sum(map(len, small)) + pages["picture"].bytes
+    blocks["tones"], chosen, pages["map"], pages["overview"] = thumbnails(contents, slots, budget - taken, progress)
+    facts["overview"] = chosen
+    for name, of in pages.items():
+        facts[f"{name}Atlas"] = {"cell": of.cell, "across": of.across, "pages": len(of.pages)}
+    blocks["record"] = pack.record(facts)
+    try:
+        checkpoint.write(out, lambda file: assemble(file, contents.title, code, blocks, pages))
+    except UserError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        reason = error.__cause__.strerror or error.__cause__
+        raise UserError(f"cannot save {out} ({reason}); free some space, or choose another place") from error
+    return out
+
+
+def pictures(contents: Contents, slots: Slots, most: float) -> tuple[list[int], Atlas]:
+    """(image numbers, their pictures): all images when they fit into ``most`` bytes, else those of the galleries."""
+    side = min(256, max(64, contents.picture))
+    levels = [(cell, quality) for cell, quality in ((side, 82), (96, 75), (64, 75)) if cell <= side]
+    for images, tried in ((slots.order.tolist(), levels[:1]), (contents.pictured(), levels)):
+        for cell, quality, each in atlas.estimate(images, contents.thumbnail, tried) if images else ():
+            if each * len(images) <= most:
+                return images, atlas.make(images, contents.thumbnail, cell, quality)
+    if not images:
+        return [], Atlas(side, atlas.PAGE // side, [])
+    images = images[: int(most / each)]
+    return images, atlas.make(images, contents.thumbnail, cell, quality)
+
+
+def thumbnails(contents: Contents, slots: Slots, left: float, progress: bool) -> tuple[str, list[int], Atlas, Atlas]:
+    """(block of mean colours, slots of representatives, the map's atlas, theirs) within ``left`` bytes.
+
+    Every picture is drawn from ``contents.thumbnail`` once: what stands for the map in small is a reduced copy.
+    """
+    n = len(slots.order)
+    chosen = [int(i) for i in pack.representatives(slots.at)] if n > 3000 else []
+    wanted = set(chosen)
+    tones = np.zeros((n, 3), np.uint8)
+    small: dict[int, Image.Image] = {}
+    bar = tqdm(total=n, desc="thumbnails", disable=not progress, leave=False)
+
+    def watch(slot: int, picture: Image.Image) -> None:
+        tones[slot] = np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0]
+        if slot in wanted:
+            small[slot] = picture.resize((OVERVIEW, OVERVIEW), Image.Resampling.BOX)
+        bar.update()
+
+    left -= n * 3 + len(chosen) * 300  # more than they take: 2.7 bytes of text per image, 210 per representative
+    with bar:
+        for cell, quality, each in atlas.estimate(slots.order, contents.thumbnail):
+            if each * n > left:
+                continue
+            bar.reset()
+            made = atlas.make(slots.order, contents.thumbnail, cell, quality, left, watch)
+            if made:
+                break
+        else:
+            raise UserError(
+                f"{n:,} images do not fit into a page of {left / 1e6:.1f} MB, even at 8 px each; "
+                "raise the budget or leave some images out"
+            )
+    overview = atlas.make(chosen, lambda slot, side: small[slot], OVERVIEW, 60)
+    return pack.numbers((tones & 0xFC).T)[0], chosen, made, overview
+
+
+def assemble(file: BinaryIO, title: str, code: dict[str, str], blocks: dict[str, str], pages: dict[str, Atlas]) -> None:
+    """Write the page piece by piece."""
+    pieces = re.split(r"\{\{(\w+)\}\}", code["page.html"])
+    scripts = [code[name] for name in SCRIPTS]
+    policy = {
+        "default-src": ["'none'"],
+        "script-src": [hashed(script) for script in scripts],
+        "style-src": [hashed(code["page.css"])],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    fillings = {
+        "title": lambda: [html.escape(title).encode("utf-8", "replace")],
+        "policy": lambda: ["; ".join(" ".join([name, *of]) for name, of in policy.items()).encode()],
+        "style": lambda: [code["page.css"].encode()],
+        "blocks": lambda: inert(blocks, pages),
+        "scripts": lambda: [f"<script>{script}</script>\n".encode() for script in scripts],
+    }
+    for place, piece in enumerate(pieces):
+        for part in fillings[piece]() if place % 2 else [piece.encode()]:
+            file.write(part)
+
+
+def inert(blocks: dict[str, str], pages: dict[str, Atlas]) -> Iterator[bytes]:
+    """Every array and every page of pictures in a script element of a type that no browser runs."""
+    for name, block in blocks.items():
+        yield f'<script type="text/plain" id="block-{name}">{block}</script>\n'.encode()
+    for name, of in pages.items():
+        for number, page in enumerate(of.pages):
+            yield f'<script type="text/plain" id="{name}-{number}">'.encode()
+            yield base64.b64encode(page)
+            yield b"</script>\n"
+
+
+def hashed(source: str) -> str:
+    """What a Content-Security-Policy calls a script or style that it lets run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

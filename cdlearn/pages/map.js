@@ -1,0 +1,261 @@
+"use strict";
+// The map: every image at its place, drawn in tiles that are kept while the reader drags.
+// Far away an image is a spot of its mean colour and some stand for the rest; nearer, each is its thumbnail.
+
+const TILE = 256; // CSS px
+const LARGEST = 96; // CSS px of a thumbnail, however near
+const REPRESENTATIVE = 26; // CSS px
+const SLICE = 8; // ms per frame for drawing tiles, so that dragging stays smooth
+const DIMMED = 0.12;
+
+const surface = $("map"), overlay = $("overlay");
+const pen = surface.getContext("2d", { alpha: false }), marks = overlay.getContext("2d");
+const view = { x: 0.5, y: 0.5, scale: 1 }; // the middle of the map shown, and CSS px per width of the map
+let width = 1, height = 1, dpr = 1;
+let selection = null; // {slots, has: Uint8Array, says}
+let hovered = -1;
+let front = null, still = null, base = null; // tiles at this scale · the picture before them · the whole map, coarse
+let waiting = false, zoomedAt = 0;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+const toScreen = (x, y) => [(x - view.x) * view.scale + width / 2, (y - view.y) * view.scale + height / 2];
+const where = (slot) => toScreen(data.x[slot], data.y[slot]);
+const toMap = (px, py) => [(px - width / 2) / view.scale + view.x, (py - height / 2) / view.scale + view.y];
+
+// A grid over the map: the images in each square, found in one step.
+const grid = { across: 1, start: null, slots: null, thumbnail: 0.1 };
+function prepareMap() {
+  const n = page.n, across = (grid.across = Math.max(1, Math.min(256, Math.round(Math.sqrt(n / 4)))));
+  const square = new Uint32Array(n), start = (grid.start = new Uint32Array(across * across + 1));
+  const along = (v) => Math.min(across - 1, Math.floor(v * across));
+  for (let i = 0; i < n; i++) start[(square[i] = along(data.y[i]) * across + along(data.x[i])) + 1]++;
+  const used = start.reduce((sum, count) => sum + (count > 0), 0);
+  for (let s = 0; s < across * across; s++) start[s + 1] += start[s];
+  grid.slots = new Uint32Array(n);
+  const next = start.slice();
+  for (let i = 0; i < n; i++) grid.slots[next[square[i]]++] = i;
+  // A little wider than images could stand side by side on the part of the map that is in use.
+  grid.thumbnail = Math.min(0.12, 1.3 * Math.sqrt(used / (across * across) / n));
+}
+
+function* around(x0, y0, x1, y1) { // the images in a rectangle of the map, in an order that never changes
+  const clamp = (v) => Math.max(0, Math.min(grid.across - 1, Math.floor(v * grid.across)));
+  for (let row = clamp(y0); row <= clamp(y1); row++) {
+    const first = grid.start[row * grid.across + clamp(x0)], last = grid.start[row * grid.across + clamp(x1) + 1];
+    for (let at = first; at < last; at++) yield grid.slots[at];
+  }
+}
+
+// Colours. The first ten stay apart for colour-blind eyes, too (OKLab distance 0.09 or more without red or green), and
+// go up and down in lightness for print in grey. Beyond ten no palette can; clusters have their numbers on the map.
+const PALETTE = [
+  "#2f62c4", "#f0b429", "#7a3b10", "#8fd3f4", "#e8623d", "#b58be0", "#ecdc9c", "#2b3457", "#c2185b", "#2fbf8f",
+  "#1b8d9c", "#5d6075", "#009e50", "#f7a8c9", "#a52f1c", "#ffd95a", "#0072b2", "#5b2a86", "#6b8ff0", "#58c4ee",
+];
+const RAMP = ["#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"]; // dark to light: so in grey, too
+const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+function ramp(t) {
+  const at = Math.min(RAMP.length - 1.001, t * (RAMP.length - 1)), step = Math.floor(at);
+  const from = rgb(RAMP[step]), to = rgb(RAMP[step + 1]);
+  return "#" + from.map((v, c) => Math.round(v + (to[c] - v) * (at % 1)).toString(16).padStart(2, "0")).join("");
+}
+const paint = { css: [], of: null, spot: null }; // a colour per number, a number per image, and what is drawn far away
+function usePaint() {
+  const n = page.n, head = colouredHead();
+  paint.of = null;
+  if (state.colour === "cluster" && data.clusters) [paint.of, paint.css] = [data.clusters, PALETTE];
+  else if (state.colour === "class" && data.labels) [paint.of, paint.css] = [data.labels, PALETTE];
+  else if (head >= 0) {
+    // By rank: answers of a head often crowd into a narrow range.
+    paint.of = Uint8Array.from({ length: n }, (_, i) => rank(head, i) * 63);
+    paint.css = Array.from({ length: 64 }, (_, i) => ramp(i / 63));
+  } else state.colour = "picture";
+  const tone = (i) => [data.tones[i], data.tones[n + i], data.tones[2 * n + i]];
+  const little = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  const colours = paint.css.map((css) => little(...rgb(css)));
+  paint.spot = new Uint32Array(n);
+  for (let i = 0; i < n; i++) {
+    paint.spot[i] = paint.of ? colours[paint.of[i] % colours.length] : little(...tone(i));
+  }
+}
+const colourOf = (slot) => (paint.of ? paint.css[paint.of[slot] % paint.css.length] : null);
+
+// Thumbnails at this scale, or spots where they would be too many to draw.
+const sideAt = (scale) => Math.min(LARGEST, Math.max(2, grid.thumbnail * scale));
+const asSpots = (scale) => sideAt(scale) < Math.max(10, Math.sqrt((width * height) / 8000)) && page.n > 600;
+
+function newTiles() {
+  if (front) keepStill();
+  const { scale } = view, spots = asSpots(scale), chosen = spots ? spread(scale) : [];
+  front = { scale, spots, chosen, side: sideAt(scale), tiles: new Map(), asked: new Set() };
+}
+
+// In the far view, one representative per square of the screen, so that none covers another.
+function spread(scale) {
+  const cell = REPRESENTATIVE + 4, squares = new Map();
+  const atlas = page.overview.length ? "overview" : "map";
+  const from = page.overview.length ? page.overview : Array.from({ length: page.n }, (_, i) => i);
+  from.forEach((slot, place) => {
+    if (selection && !selection.has[slot]) return;
+    const x = data.x[slot] * scale, y = data.y[slot] * scale, column = Math.floor(x / cell), row = Math.floor(y / cell);
+    const key = column + "," + row;
+    if (!squares.has(key)) squares.set(key, { slot, place, atlas, x: column * cell + 2, y: row * cell + 2 });
+  });
+  return [...squares.values()];
+}
+
+function drawTile(set, column, row) {
+  const span = TILE / set.scale, x0 = column * span, y0 = row * span, margin = LARGEST / set.scale;
+  const sharp = Math.round(TILE * dpr), canvas = make("canvas", { width: sharp, height: sharp });
+  const context = canvas.getContext("2d");
+  const tile = { canvas, missing: new Set(), stale: false };
+  if (x0 > 1 + margin || y0 > 1 + margin || x0 + span < -margin || y0 + span < -margin) return tile;
+  context.imageSmoothingQuality = "high";
+  if (set.spots) drawSpots(set, context, x0, y0, span, sharp);
+  context.scale(dpr, dpr);
+  const show = (slot, atlas, place, x, y, side) => {
+    if (x <= -side || y <= -side || x >= TILE || y >= TILE) return;
+    const part = partFor(atlas, side * dpr), [number, across, down] = cellOf(atlas, place), colour = colourOf(slot);
+    const edge = colour ? Math.max(1, Math.min(4, side * 0.09)) : 0;
+    if (edge) {
+      context.fillStyle = colour;
+      context.fillRect(x, y, side, side);
+    }
+    const bitmap = pageNow(atlas, number, part);
+    if (bitmap) return drawCell(context, atlas, bitmap, part, across, down, x + edge, y + edge, side - 2 * edge);
+    tile.missing.add(`${atlas}-${number}/${part}`);
+    context.fillStyle = `rgb(${data.tones[slot]} ${data.tones[page.n + slot]} ${data.tones[2 * page.n + slot]})`;
+    context.fillRect(x + edge, y + edge, side - 2 * edge, side - 2 * edge);
+  };
+  if (set.spots) {
+    for (const { slot, place, atlas, x, y } of set.chosen) {
+      show(slot, atlas, place, x - column * TILE, y - row * TILE, REPRESENTATIVE);
+    }
+  } else {
+    const reach = set.side / 2 / set.scale;
+    const inside = [...around(x0 - reach, y0 - reach, x0 + span + reach, y0 + span + reach)];
+    for (const chosen of selection ? [0, 1] : [1]) {
+      context.globalAlpha = chosen ? 1 : DIMMED;
+      for (const slot of inside) {
+        if (selection && selection.has[slot] !== chosen) continue;
+        const x = (data.x[slot] - x0) * set.scale - set.side / 2, y = (data.y[slot] - y0) * set.scale - set.side / 2;
+        show(slot, "map", slot, x, y, set.side);
+      }
+    }
+  }
+  fetchMissing(set, tile);
+  return tile;
+}
+
+// Pages that a tile lacks. Each is asked for once per set of tiles, so that a full cache cannot go round in circles.
+function fetchMissing(set, tile) {
+  for (const key of tile.missing) {
+    if (set.asked.has(key)) continue;
+    set.asked.add(key);
+    const [, atlas, number, part] = key.match(/(\w+)-(\d+)\/(.+)/);
+    pageSoon(atlas, Number(number), Number(part)).then(() => {
+      for (const other of set.tiles.values()) if (other.missing.has(key)) other.stale = true;
+      redraw();
+    });
+  }
+}
+
+function drawSpots(set, context, x0, y0, span, sharp) {
+  const picture = context.createImageData(sharp, sharp), pixels = new Uint32Array(picture.data.buffer);
+  const side = Math.max(2, Math.round(set.side * dpr * 0.8)), reach = side / dpr / set.scale, perMap = set.scale * dpr;
+  const inside = [...around(x0 - reach, y0 - reach, x0 + span + reach, y0 + span + reach)];
+  for (const chosen of selection ? [0, 1] : [1]) {
+    for (const slot of inside) {
+      if (selection && selection.has[slot] !== chosen) continue;
+      const colour = chosen ? paint.spot[slot] : (paint.spot[slot] & 0xffffff) | (0x26 << 24);
+      const left = Math.round((data.x[slot] - x0) * perMap - side / 2), from = Math.max(0, left);
+      const top = Math.round((data.y[slot] - y0) * perMap - side / 2), to = Math.min(sharp, left + side);
+      if (to <= from) continue;
+      for (let y = Math.max(0, top); y < Math.min(sharp, top + side); y++) {
+        pixels.fill(colour, y * sharp + from, y * sharp + to);
+      }
+    }
+  }
+  context.putImageData(picture, 0, 0);
+}
+
+// The whole map, coarse: seen for a moment where no tile is ready.
+function drawBase() {
+  const side = 768, canvas = make("canvas", { width: side, height: side });
+  const kept = dpr;
+  dpr = 1;
+  drawSpots({ scale: side, side: Math.max(2, grid.thumbnail * side) }, canvas.getContext("2d"), 0, 0, 1, side);
+  dpr = kept;
+  base = canvas;
+}
+
+function keepStill() { // what is on the screen now, to stretch while new tiles are made
+  const canvas = make("canvas", { width: surface.width, height: surface.height });
+  canvas.getContext("2d").drawImage(surface, 0, 0);
+  still = { canvas, ...view };
+}
+
+function redraw() {
+  if (waiting || !base) return;
+  waiting = true;
+  requestAnimationFrame(frame);
+}
+
+let ground = "#fff";
+function frame() {
+  waiting = false;
+  const began = performance.now(), zooming = front.scale !== view.scale;
+  if (zooming && began - zoomedAt > 110) newTiles();
+  const settled = front.scale === view.scale;
+  pen.setTransform(dpr, 0, 0, dpr, 0, 0);
+  pen.fillStyle = ground;
+  const left = view.x * view.scale - width / 2, top = view.y * view.scale - height / 2; // of the screen, on the map
+  let late = !settled;
+  if (!settled) {
+    pen.fillRect(0, 0, width, height);
+    stretch();
+  } else {
+    const wanted = [];
+    for (let row = Math.floor(top / TILE); row * TILE < top + height; row++) {
+      for (let column = Math.floor(left / TILE); column * TILE < left + width; column++) wanted.push([column, row]);
+    }
+    const away = ([column, row]) =>
+      Math.hypot((column + 0.5) * TILE - left - width / 2, (row + 0.5) * TILE - top - height / 2);
+    wanted.sort((a, b) => away(a) - away(b));
+    for (const [column, row] of wanted) {
+      const key = column + "," + row, whole = (v) => Math.round(v * dpr) / dpr;
+      const x = whole(column * TILE - left), y = whole(row * TILE - top);
+      let tile = front.tiles.get(key);
+      if (!tile || tile.stale) {
+        if (performance.now() - began < SLICE) tile = drawTile(front, column, row);
+        else late = true;
+      }
+      front.tiles.delete(key); // and in again at the end: the first are those not seen for longest
+      if (tile) front.tiles.set(key, tile);
+      pen.save();
+      pen.beginPath();
+      pen.rect(x, y, TILE, TILE);
+      pen.clip();
+      pen.fillRect(x, y, TILE, TILE);
+      if (tile) pen.drawImage(tile.canvas, x, y, TILE, TILE);
+      else stretch();
+      pen.restore();
+    }
+    for (const key of front.tiles.keys()) {
+      if (front.tiles.size <= wanted.length * 2 + 12) break;
+      front.tiles.delete(key);
+    }
+  }
+  drawMarks();
+  if (late) redraw();
+  else if (settled) still = null;
+}
+
+function stretch() { // the coarse map, and over it what was on the screen before
+  const place = (canvas, x, y, scale, across, down) => {
+    const f = view.scale / scale, [left, top] = toScreen(x, y);
+    pen.drawImage(canvas, left - (across / 2) * f, top - (down / 2) * f, across * f, down * f);
+  };
+  place(base, 0.5, 0.5, 1, 1, 1);
+  if (still) place(still.canvas, still.x, still.y, still.scale, width, height);
+}
