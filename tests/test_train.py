@@ -228,7 +228,7 @@ def test_a_resume_with_other_settings_shows_the_difference(tmp_path, capsys):
 
 def test_a_resume_on_other_images_or_settings_is_refused(tmp_path):
     trainer.fit(tiny(), tiny_images(), tmp_path)
-    with pytest.raises(UserError, match="images are not those"):
+    with pytest.raises(UserError, match="images differ from those"):
         trainer.fit(tiny(), 255 - tiny_images(), tmp_path, resume=True)
     with pytest.raises(UserError, match=r"made with lr 0.001, not 0.5"):
         trainer.fit(tiny(lr=0.5), tiny_images(), tmp_path, resume=True)
