@@ -197,13 +197,14 @@ class TwoViews:
         """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1].
 
         A CPU works on parts that fit its cache, sorted by the place of the hue (see jitter). A GPU does not, because
-        it would have to wait for the numbers that this takes.
+        it would have to wait for the numbers that this takes. Sources of twice the side cost a quarter more: 80 instead
+        of 64 microseconds per view of 32 px on one thread, where a step of the tiny network takes 680 per view.
         """
         if images.device.type != "cpu":
             return self.apply_part(images, draws)
         sort = draws.hue_after.argsort()
-        parts = sort.split(max(16, CACHED // (3 * self.size**2)))
-        made = [self.apply_part(images[part], draws.take(part), in_order=True) for part in parts]
+        parts = sort.split(max(16, CACHED // (3 * max(self.size**2, images.shape[-2] * images.shape[-1]))))
+        made = [self.apply_part(images.index_select(0, part), draws.take(part), in_order=True) for part in parts]
         return (torch.cat(made) if len(made) > 1 else made[0])[sort.argsort()]
 
     def apply_part(self, images: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
@@ -271,7 +272,8 @@ def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, floa
 
 def to_size(images: Tensor, size: int) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see."""
-    x = images.float() / 255
-    if x.shape[-2:] != (size, size):
-        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return x
+    if images.shape[-2:] == (size, size):
+        return images.float() / 255
+    parts = images.split(max(1, 2**24 // math.prod(images.shape[1:])))  # sources in float take four times the room
+    options = dict(mode="bilinear", antialias=True, align_corners=False)
+    return torch.cat([F.interpolate(part.float() / 255, (size, size), **options) for part in parts])

@@ -24,11 +24,11 @@ FORMAT = "cdlearn checkpoint 1"
 def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the command again") -> None:
     """Let ``content`` write the bytes of ``path``, whole or not at all.
 
-    They go to a file beside it that takes its name only when complete and on the disk, so a full disk or a kill leaves
-    the old file as it was. then: what to do when the trouble is mended.
+    The bytes go to a file beside it, which takes the name only when it is complete and on the disk. So a full disk or a
+    kill leaves the old file as it was. then: what to do when the trouble is mended.
 
     Raises:
-        UserError: where it cannot be written.
+        UserError: if it cannot be written.
     """
     path = Path(path)
     part = None
@@ -42,7 +42,7 @@ def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error
-        kept = "; the one from before is whole" if path.exists() else ""
+        kept = "; the previous file is intact" if path.exists() else ""
         mend = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise UserError(f"cannot save {path} ({reason}){kept}; {mend}, then {then}") from error
     finally:
@@ -63,13 +63,13 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def digest(settings: dict) -> str:
-    """A short name for ``settings``: the same for the same, another for others."""
+    """A short name for ``settings``: equal settings give equal names, others differ."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save(path: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them); see :func:`write`."""
-    buffer = io.BytesIO()  # torch hides the reason of a failed write, so it writes to memory
+    buffer = io.BytesIO()  # torch.save hides why a write failed, so it writes to memory first
     torch.save({"format": FORMAT, **state}, buffer)
     write(path, lambda file: file.write(buffer.getbuffer()), f"--resume {Path(path).parent}")
 

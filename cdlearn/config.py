@@ -21,25 +21,26 @@ class Config:
     # what is learned from
     data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
+    stored: int = 0  # side at which images are kept, to cut crops from; 0: up to twice size, as far as the files go
     limit: int | None = None  # this many images, drawn with the seed; None takes all
     seed: int = 42  # the paper's
     # the network
     method: str = "cd"
     backbone: str = "tiny"
-    stem: str = "small"  # imagenet for 224 px; at 32 px it throws nearly everything away
+    stem: str = "small"  # imagenet is for 224 px; at 32 px it loses nearly everything
     width: int = 32  # channels of tiny's stem
-    dim: int = 128  # d, size of z; the paper: as the batch
-    hidden: int = 128  # between the layers of projector and predictor; the paper: as h
-    heads: int = 128  # K; the paper: as the batch
-    clusters: int = 0  # for the methods that must be told; 0: as many as there are classes, see for_images
+    dim: int = 128  # d, size of z; in the paper as large as the batch
+    hidden: int = 128  # width between the layers of projector and predictor; in the paper as wide as h
+    heads: int = 128  # K; in the paper as many as the batch has images
+    clusters: int = 0  # for methods that must be told; 0 takes the number of classes, see for_images
     # the loss
     alpha: float = 1.0  # weight of the entropy
     instance_temperature: float = 0.5
     feature_temperature: float = 1.0
-    head_batch_norm: bool = True  # before the sigmoid; without it heads fall to 0.5 (Table 4)
-    per_view_batch_norm: bool = False  # True as published: two passes, each normalised by itself; slower
+    head_batch_norm: bool = True  # before the sigmoid; without it all heads answer 0.5 (Table 4)
+    per_view_batch_norm: bool = False  # True as published: two passes, each with its own statistics; slower
     # the views
-    recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" leaves those below alone
+    recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" keeps the settings below
     crop: tuple[float, float] = (0.08, 1.0)  # share of the area a crop keeps
     brightness: float = 0.4
     contrast: float = 0.4
@@ -47,10 +48,10 @@ class Config:
     hue: float = 0.1
     jitter: float = 0.8  # probability of the four above
     gray: float = 0.2
-    blur: float = 0.0  # ImageNet-10 alone is blurred in the paper
+    blur: float = 0.0  # the paper blurs ImageNet-10 only
     both_views: bool = True  # False leaves one view plain (Tables 7 and 10)
     # the training
-    epochs: int = 0  # 0: as many as show `views` views, so that the time does not depend on the number of images
+    epochs: int = 0  # 0: enough for `views` views, so that the time does not depend on the number of images
     views: int = 1_000_000
     batch_size: int = 128
     lr: float = 1e-3
@@ -60,8 +61,8 @@ class Config:
     clip: float = 1.0  # largest gradient norm; 0 for no clipping
     # the machine
     device: str = ""  # "" takes cuda where there is one
-    amp: bool = True  # bf16 where the device has units for it: 3 times the speed, losses stay in float32
-    compile: bool = False  # on a GPU; a CPU would need a C++ compiler and a minute, so it goes without
+    amp: bool = True  # bf16 if the device has units for it: 3 times as fast; losses stay in float32
+    compile: bool = False  # GPUs only, because a CPU would need a C++ compiler and a minute
     # the scores
     kmeans_seeds: int = 3
 
@@ -122,9 +123,13 @@ class Config:
         for name in ("size", "width", "dim", "hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.stored < 0:
+            raise UserError(f"stored {self.stored}: must be at least 1, or 0 for up to twice the size")
         for name, least in (("batch_size", 2), ("heads", 2)):
             if getattr(self, name) < least:
-                raise UserError(f"{name} {getattr(self, name)}: must be at least {least}, or nothing is contrasted")
+                raise UserError(
+                    f"{name} {getattr(self, name)}: must be at least {least}, to have something to contrast"
+                )
         if self.clusters != 0 and self.clusters < 2:
             raise UserError(f"clusters {self.clusters}: must be at least 2, or 0 for as many as there are classes")
         if self.epochs < 0 or (self.epochs == 0 and self.views < 1):
@@ -149,6 +154,8 @@ class Config:
     def from_dict(cls, settings: dict) -> "Config":
         """The reverse of :meth:`as_dict`. A setting that an older version did not have yet takes its default.
 
+        Only ``stored`` does not: runs from before it kept their images at ``size``.
+
         Raises:
             UserError: for what are no settings, as from a damaged file, naming the first that cannot be.
         """
@@ -159,7 +166,8 @@ class Config:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
         crop = settings.get("crop", cls.crop)
-        config = cls(**{**settings, "crop": tuple(crop) if isinstance(crop, list) else crop})
+        before = {"stored": settings.get("size", cls.size)}
+        config = cls(**before | settings | {"crop": tuple(crop) if isinstance(crop, list) else crop})
         config.check()
         return config
 
@@ -167,7 +175,7 @@ class Config:
         """These settings with ``clusters`` filled in, where the method needs it: the number of classes of an ImageSet.
 
         Raises:
-            UserError: where nobody sorted the images, so that the number has to be given.
+            UserError: if the images have no labels to count classes by, or are all of one class.
         """
         if self.clusters or not needs_clusters(self.method):
             return self
@@ -175,7 +183,7 @@ class Config:
         if found < 2:
             known = "have no labels to count classes by" if images.labels is None else "are all of one class"
             raise UserError(
-                f"{self.method} must be told the number of clusters and the images {known}; pass --clusters K"
+                f"{self.method} must be told the number of clusters, but the images {known}; pass --clusters K"
             )
         return replace(self, clusters=found)
 
@@ -213,7 +221,7 @@ _PRESETS = {
     "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
                   per_view_batch_norm=True, amp=False, epoch_schedule=True),
 }  # fmt: skip
-# Shapes keep all they have to tell in every crop, and their hue is to be ignored: a gentler crop, a full turn of hue
+# Half a swatch still shows the pattern, and hue should be ignored: hence a gentler crop and a full turn of hue
 _ON_SHAPES = {
     "smoke": dict(crop=(0.5, 1.0), hue=0.5),
     "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12, heads=256),

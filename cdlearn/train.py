@@ -51,7 +51,8 @@ def _train(arguments: list[str], launch: Launch) -> None:
     else:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
     with launch.one_at_a_time():
-        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=sys.stderr.isatty())
+        shown, stored = sys.stderr.isatty(), config.stored
+        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=shown, stored=stored)
     config = config.for_images(images)
     check_count(config, len(images))
     pick_device(config.device)

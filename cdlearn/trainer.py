@@ -1,4 +1,4 @@
-"""The training loop: Trainer, which takes the steps, and fit, which runs them all."""
+"""The training loop: Trainer takes one step, fit runs them all."""
 
 import math
 import time
@@ -21,14 +21,14 @@ from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.signals import caught_signals
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
-SAVE_AFTER_EPOCH = 10.0  # seconds since the last one that make an epoch's end worth one; on a CPU, where it is cheap
-LOOK_EVERY = 10  # steps between looks at the loss: each look waits for a GPU to catch up
+SAVE_AFTER_EPOCH = 10.0  # the same at the end of an epoch, on a CPU, where saving is cheap
+LOOK_EVERY = 10  # steps between looks at the loss, because each look waits for the GPU
 
 
 def learning_rate(config: Config, step: int, steps: int, per_epoch: int = 1) -> float:
     """Linear warm-up over ``warmup`` steps (or a tenth of them all), then cosine decay to zero without restarts.
 
-    per_epoch: steps in an epoch; with ``epoch_schedule`` the decay stands still within one.
+    per_epoch: steps per epoch; with ``epoch_schedule`` the decay is constant within an epoch.
     """
     rise = min(1.0, (step + 1) / max(1, min(config.warmup, steps // 10)))
     if config.epoch_schedule:
@@ -38,10 +38,10 @@ def learning_rate(config: Config, step: int, steps: int, per_epoch: int = 1) -> 
 
 
 class Trainer:
-    """All that a run carries from one step to the next, and how to save and restore it.
+    """The state that a run carries from step to step, with save and restore.
 
-    What is random in a step depends on the seed and the step's number alone, so on a CPU, with as many threads, a
-    restored run takes the very steps that the uninterrupted one takes. (A GPU adds up in no fixed order.)
+    The randomness of a step depends only on the seed and the step's number. So on a CPU with the same number of
+    threads, a restored run takes exactly the steps of the uninterrupted one. (A GPU adds up in no fixed order.)
     """
 
     def __init__(self, config: Config, images: Tensor, model: nn.Module | None = None):
@@ -60,14 +60,14 @@ class Trainer:
         self.network = distributed.replicated(self.model, self.forward)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
         self.started = False
-        self.steps_per_epoch = len(images) // config.batch_size  # the rest of the shuffled images sits the epoch out
+        self.steps_per_epoch = len(images) // config.batch_size  # the rest is left out of this epoch
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
         self.step = 0
         self.order = (-1, Tensor())  # an epoch, and the order of images in it
         self.seconds = 0.0  # of training in the epoch at hand
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
-        self.history: list[dict[str, float]] = []  # a row an epoch
+        self.history: list[dict[str, float]] = []  # one row per epoch
 
     def forward(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
         return self.model.training_loss(x1, x2, x)
@@ -80,8 +80,7 @@ class Trainer:
     def compile(self) -> None:
         """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
         self.views.apply_part = compiling.compiled(self.views.apply_part)
-        if compiling.loss_pays():
-            self.network = compiling.compiled(self.network)
+        self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 
     def index(self, step: int) -> Tensor:
         """The numbers of the images that this process sees in a step; their order is another in every epoch."""
@@ -98,7 +97,7 @@ class Trainer:
         if self.shown == 2:
             streams.set_stream(self.generator, self.config.seed, "views", self.step)
             x1, x2 = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
-        with streams.drawing(self.device, self.config.seed, "noise", self.step):  # what a method draws itself
+        with streams.drawing(self.device, self.config.seed, "noise", self.step):  # random draws of the method itself
             terms = self.loss(x1, x2, x1 if x is None else x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -120,7 +119,7 @@ class Trainer:
         return terms or self.gradient(batch)
 
     def train_step(self) -> Tensor:
-        """One step; returns a number, on the device, that is finite where loss and gradient are."""
+        """Take one step; returns a scalar on the device that is finite if loss and gradient are."""
         more = self.batches.ahead and self.step + 1 < self.steps
         batch = self.batches(self.index(self.step), self.index(self.step + 1) if more else None)
         for group in self.optimizer.param_groups:
@@ -149,14 +148,14 @@ class Trainer:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on where ``state`` was taken. Raises UserError where it is not of these settings and images."""
+        """Continue from ``state``. Raises UserError if it belongs to other settings or images."""
         step, seconds, sums, history = checkpoint.progress(state)
         saved, mine = Config.from_dict(state.get("config")).as_dict(), self.config.as_dict()
         for name in mine:
             if name not in MACHINE and saved[name] != mine[name]:
                 raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
         if state.get("images") != fingerprint(self.images):
-            raise UserError("the images are not those that the run began with; restore them or start a new run")
+            raise UserError("the images differ from those at the start of the run; restore them or start a new run")
         try:
             if step > self.steps or len(history) != step // self.steps_per_epoch:
                 raise ValueError(f"step {step} of {self.steps} with {len(history)} epochs")
@@ -170,7 +169,7 @@ class Trainer:
 
 
 def fingerprint(images: Tensor) -> list[int]:
-    """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to know them again."""
+    """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to recognise them."""
     some = images[:: max(1, len(images) // 256)]
     return [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
 
@@ -181,11 +180,9 @@ def all_finite(model: nn.Module) -> bool:
 
 
 def check_count(config: Config, images: int) -> None:
-    """Raises UserError where there are too few images for a batch, for the clusters, or for any contrast at all."""
+    """Raises UserError if there are too few images for a batch, for the clusters, or for a contrast."""
     if images < 2:
-        raise UserError(
-            f"{images} image in {config.data}: it has no other to be contrasted with; at least 2 are needed"
-        )
+        raise UserError(f"{images} image in {config.data}: at least 2 are needed, to be contrasted with each other")
     if config.batch_size > images:
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
@@ -196,9 +193,9 @@ def check_count(config: Config, images: int) -> None:
 
 
 def fresh_model(config: Config) -> nn.Module:
-    """The untrained model of a run: the same weights for the same seed. Also the control called random network."""
+    """The untrained model of a run, on its device: the same weights for the same seed. Also the random network."""
     with streams.drawing(torch.device("cpu"), config.seed, "weights"):
-        return build(config)
+        return build(config).to(pick_device(config.device))
 
 
 def fit(
@@ -210,13 +207,13 @@ def fit(
     after_epoch: Callable[[Trainer], None] | None = None,
     model: nn.Module | None = None,
 ) -> nn.Module:
-    """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not looked at.
+    """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not used.
 
     Args:
         out: folder for checkpoint.pt and metrics.csv; None keeps nothing on disk.
         resume: go on from out/checkpoint.pt.
         progress: show a bar with loss terms, views/s and the time left.
-        after_epoch: called with the Trainer, whose ``history`` holds one row per epoch, after each of them.
+        after_epoch: called with the Trainer after each epoch; its ``history`` holds one row per epoch.
         model: what to train; None builds the method that ``config`` names. Any module with the methods' interface will
             do (see cdlearn.methods).
 
@@ -233,11 +230,9 @@ def fit(
     if distributed.rank() > 0:
         out, progress = None, False
     elif out and not resume:
-        save(trainer, out)  # so that there is a good checkpoint from the start, and a full disk is found out now
+        save(trainer, out)  # so that a good checkpoint exists from the start, and a full disk shows now
     with caught_signals() as caught:
         run(trainer, out, progress, after_epoch, caught)
-    if out:
-        checkpoint.write_rows(out / "metrics.csv", trainer.history)
     trainer.model.history = trainer.history
     return trainer.model.eval()
 
@@ -255,7 +250,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
         while trainer.step < trainer.steps:
             began, epoch = time.monotonic(), trainer.step // per_epoch
             finite = torch.ones((), dtype=torch.bool, device=trainer.device)
-            while True:  # steps until something is to be looked at; nothing here waits for the device
+            while True:  # steps until the next look; nothing in this loop waits for the device
                 finite = finite & torch.isfinite(trainer.train_step())
                 ended = trainer.step % per_epoch == 0
                 if ended or (caught and alone) or trainer.step % LOOK_EVERY == 0:  # ranks look at the same steps
@@ -264,7 +259,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
             since = time.monotonic() - saved
             due = since > (SAVE_AFTER_EPOCH if ended and cheap else SAVE_EVERY) or trainer.step == trainer.steps
             to_save = out is not None and bool(due or stop)
-            # a finite gradient can still make a step too large: such weights must not replace the good ones on disk
+            # a finite gradient can still make too large a step; broken weights must not replace the good ones on disk
             if not finite or (to_save and not all_finite(trainer.model)):
                 raise UserError(
                     f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
@@ -287,7 +282,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
 
 
 def end_epoch(trainer: Trainer, epoch: int) -> None:
-    """Close the epoch: one row for metrics.csv, the sums back to nothing."""
+    """Close the epoch: add one row for metrics.csv and reset the sums."""
     count = trainer.steps_per_epoch
     row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
     row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps, count)
@@ -298,6 +293,6 @@ def end_epoch(trainer: Trainer, epoch: int) -> None:
 
 
 def save(trainer: Trainer, out: Path) -> None:
-    """checkpoint.pt, then metrics.csv from its history: a resumed run's rows follow on without gap or repetition."""
+    """Write checkpoint.pt, then metrics.csv from its history, so a resumed run's rows have no gap and no repetition."""
     checkpoint.save(out / "checkpoint.pt", trainer.state())
     checkpoint.write_rows(out / "metrics.csv", trainer.history)

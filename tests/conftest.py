@@ -17,7 +17,7 @@ from PIL import Image
 os.environ.setdefault("CDLEARN_PRESET", "smoke")
 os.environ.setdefault("TQDM_DISABLE", "1")
 if not os.environ.get("CDLEARN_TEST_GPU"):
-    CUDA_BEFORE = os.environ.get("CUDA_VISIBLE_DEVICES")  # None: all of them
+    os.environ.setdefault("CDLEARN_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))  # for test_gpu.py
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -2,7 +2,8 @@
 
 Each is run on the laptop rung (or on CDLEARN_PRESET) without what earlier ones left in runs/course, so that the time
 stored in its first cell ("Time: …") is that of a reader who opens it alone. With the outputs goes a hash of the code
-that they came from, which tests/test_notebooks.py compares with the code on disk.
+that they came from, which tests/test_notebooks.py compares with the code on disk. On a processor with AMX or AVX-512,
+ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 in the environment gives the times of an ordinary laptop.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from cdlearn.runtime.devices import cpu_kind
 
 HOME = Path(__file__).resolve().parent.parent
 NOTEBOOKS = HOME / "notebooks"
@@ -43,7 +46,7 @@ def execute(path: Path) -> float:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
     first = notebook.cells[0]
-    where = f"{os.cpu_count()} CPU cores" if rung == "laptop" else rung
+    where = f"{os.cpu_count()} CPU cores ({cpu_kind()})" if rung == "laptop" else rung
     stated = (
         f"**Time:** {seconds:.0f} s from top to bottom, measured on {where} ({rung} rung); on a GPU not yet measured."
     )
@@ -56,6 +59,7 @@ def execute(path: Path) -> float:
                 "source": source_hash(notebook),
                 "rung": rung,
                 "seconds": round(seconds),
+                "processor": cpu_kind(),
                 "python": platform.python_version(),
             },
         }

@@ -36,8 +36,9 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def run(finished, tmp_path, monkeypatch):
-    """A finished run of one's own in the folder one is in, named "run"."""
+    """A finished run of one's own, named "run", in the working directory; scoring it again draws no figures."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cdlearn.results.closing.figures", lambda *arguments: {})
     return Path(shutil.copytree(finished, "run"))
 
 

@@ -1,6 +1,7 @@
 """Folders, bundled and downloaded data sets: every loader on small files in the true on-disk format."""
 
 import hashlib
+import json
 import pickle
 import tarfile
 
@@ -11,13 +12,14 @@ import torchvision
 from conftest import SHARED
 from PIL import Image
 
-from cdlearn import data
-from cdlearn.data import folders
+from cdlearn import checkpoint, data, train
+from cdlearn.data import cache, folders, named
+from cdlearn.evaluate import __main__ as evaluate
 from cdlearn.runtime.errors import UserError
 
 
 def test_folder_with_classes(pictures):
-    images = data.load(str(pictures), size=16)
+    images = data.load(str(pictures), size=8)
     assert images.images.shape == (12, 3, 16, 16) and images.images.dtype == torch.uint8
     assert images.classes == ("cats", "dogs") and images.labels.tolist() == [0] * 6 + [1] * 6
 
@@ -90,16 +92,18 @@ def test_an_empty_folder_and_a_file_are_named(tmp_path):
 
 def test_large_folders_are_decoded_once_into_a_mapped_file(pictures, tmp_path, monkeypatch):
     small = data.load(str(pictures), 16)
-    monkeypatch.setattr(folders, "IN_MEMORY", 0)
+    monkeypatch.setattr(cache, "IN_MEMORY", 0)
     root = tmp_path / "data"
     first = data.load(str(pictures), 16, root=root)
     assert torch.equal(first.images, small.images) and torch.equal(first.labels, small.labels)
-    monkeypatch.setattr(folders, "decode_all", lambda *_: pytest.fail("decoded twice"))
+    monkeypatch.setattr(cache, "decode_all", lambda *_: pytest.fail("decoded twice"))
     assert torch.equal(data.load(str(pictures), 16, root=root).images, small.images)
     Image.new("RGB", (20, 20)).save(pictures / "cats" / "new.png")
     with pytest.raises(pytest.fail.Exception, match="decoded twice"):
         data.load(str(pictures), 16, root=root)
-    assert sorted(p.suffix for p in (root / "decoded").iterdir()) == [".npy", ".npy"]  # nothing half written is left
+    with pytest.raises(pytest.fail.Exception, match="decoded twice"):
+        data.load(str(pictures), 16, root=root, stored=16)
+    assert sorted(p.suffix for p in (root / "decoded").glob("*")) == [".npy", ".npy"]  # nothing half written is left
 
 
 def test_digits_come_with_scikit_learn():
@@ -167,7 +171,7 @@ def test_stl10_takes_the_labelled_images(tmp_path, monkeypatch):
     (folder / kind.class_names_file).write_text("\n".join(f"class{i}" for i in range(10)))
     monkeypatch.setattr(kind, "_check_integrity", lambda self: True)
     images = data.load("stl10", size=32, root=tmp_path)
-    assert images.images.shape == (12, 3, 32, 32) and images.labels.tolist() == [0, 1, 2, 3, 4, 5] * 2
+    assert images.images.shape == (12, 3, 64, 64) and images.labels.tolist() == [0, 1, 2, 3, 4, 5] * 2
 
 
 def test_a_host_that_is_down_is_said_with_the_folder(tmp_path, monkeypatch):
@@ -180,7 +184,7 @@ def test_a_host_that_is_down_is_said_with_the_folder(tmp_path, monkeypatch):
 
 
 def test_imagenet10_names_the_missing_synset(tmp_path):
-    for name in data.IMAGENET10[:-1]:
+    for name in named.IMAGENET10[:-1]:
         (tmp_path / "imagenet10" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "imagenet10" / name / "x.JPEG")
     with pytest.raises(UserError, match="n07747607"):
@@ -195,5 +199,20 @@ def test_real_photographs(tmp_path):
             (tmp_path / member.name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / member.name).write_bytes(archive.extractfile(member).read())
     images = data.load(str(tmp_path / "tiny10"), size=32)
-    assert len(images) == len(members) == 100 and len(images.classes) == 10
+    assert images.images.shape == (100, 3, 64, 64) and len(members) == 100 and len(images.classes) == 10
     assert 40 < images.images.float().mean() < 200
+
+
+def test_a_run_from_before_images_were_stored_larger_goes_on_with_its_own(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = "--preset smoke --size 8 --stored 8 --epochs 1 --batch-size 4 --out run"
+    assert train.main(["--data", str(pictures), *settings.split()]) == 0
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    state = checkpoint.read(tmp_path / "run" / "checkpoint.pt")
+    assert described["config"].pop("stored") == state["config"].pop("stored") == 8
+    (tmp_path / "run" / "config.json").write_text(json.dumps(described))
+    checkpoint.save(tmp_path / "run" / "checkpoint.pt", state)
+    assert train.main(["--resume", "run"]) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert evaluate.main(["run"]) == 0
+    assert json.loads((tmp_path / "run" / "scores.json").read_text()) == scores

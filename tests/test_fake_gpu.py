@@ -20,9 +20,9 @@ from cdlearn import trainer
 from cdlearn.augment import TwoViews
 from cdlearn.config import Config
 from cdlearn.evaluate import embed
-from cdlearn.methods import METHODS
+from cdlearn.methods import METHODS, build
 from cdlearn.results import closing
-from cdlearn.runtime import compiling, devices, distributed, feeding, streams
+from cdlearn.runtime import compiling, devices, distributed, streams
 
 needs_cuda_build = pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch was built without CUDA")
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -61,7 +61,8 @@ def plain_views(monkeypatch):
 
 @pytest.mark.parametrize("method", ["cd", "simclr", "cc", "vae"])
 def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(counted, plain_views, method):
-    config = Config.preset("smoke", method=method, **SMALL, compile=True)
+    amp = method in ("cd", "vae")  # in bf16 the compiled step rounds elsewhere
+    config = Config.preset("smoke", method=method, **SMALL, compile=True, amp=amp)
     compiled = trainer.Trainer(config, some_images())
     found = [compiled.train_step() for _ in range(3)]
     assert counted.frame_count == 1 and counted.op_count > 50
@@ -70,7 +71,7 @@ def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(count
     counted.frame_count = 0
     plain = trainer.Trainer(config, some_images())
     plain.started = True
-    torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.1 if amp else 1e-3, atol=1e-3)
     assert counted.frame_count == 0
 
 
@@ -153,9 +154,23 @@ def fake():
 
 @pytest.fixture
 def as_on_cuda(fake, monkeypatch):
-    """The Trainer takes the fake GPU for a real one; what only the driver knows is answered for it."""
+    """The Trainer takes the fake GPU for a real one; what only the driver knows is answered for it.
+
+    Models are made where they belong, because PyTorch cannot move fake ones.
+    """
+
+    def made_on_cuda(config):
+        with CUDA:
+            return build(config)
+
+    def to(model, device, memory_format=None):
+        assert torch.device(device).type == "cuda" == next(model.parameters()).device.type
+        return model
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
     for module in (trainer, closing):
-        monkeypatch.setattr(module, "pick_device", lambda name="": CUDA, raising=False)
+        monkeypatch.setattr(module, "fresh_model", made_on_cuda)
+    monkeypatch.setattr(trainer, "pick_device", lambda name="": CUDA)
     monkeypatch.setattr(trainer, "tune", lambda device: None)
     monkeypatch.setattr(devices, "fast_bf16", lambda device: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -231,35 +246,3 @@ def test_embedding_and_closing_on_a_gpu_mix_no_devices(as_on_cuda, method):
     for stage in (embed(model, images, 16), embed(model, images.cuda(), 16), closing.stages(model, config, images)):
         for values in stage.values():
             assert values.device.type == "cpu" and values.dtype == torch.float32 and len(values) == 12
-
-
-# ---------------------------------------------------------------------------------------------------- feeding
-
-
-def test_batches_gathered_ahead_are_the_same_whatever_was_announced():
-    images = some_images(40)
-    ahead, plain = feeding.Batches(images, CPU, ahead=True), feeding.Batches(images, CPU)
-    assert not plain.ahead
-    order = [torch.randperm(40, generator=torch.Generator().manual_seed(n))[:8] for n in range(12)]
-    kept = []
-    for n, index in enumerate(order):
-        following = {3: order[0], 5: None, 11: None}.get(n, order[min(n + 1, 11)])
-        kept.append(ahead(index, following))
-    for index, batch in zip(order, kept, strict=True):  # at the end: no later batch was written into an earlier one
-        assert torch.equal(batch, plain(index)) and torch.equal(batch, images[index])
-
-
-def test_a_thread_that_cannot_read_is_heard():
-    batches = feeding.Batches(some_images(8), CPU, ahead=True)
-    batches(torch.tensor([0, 1]), torch.tensor([0, 99]))
-    with pytest.raises(IndexError):
-        batches(torch.tensor([0, 99]))
-
-
-def test_training_from_batches_gathered_ahead_ends_with_the_same_weights(monkeypatch):
-    config = Config.preset("smoke", **SMALL)
-    plain = trainer.fit(config, some_images()).state_dict()
-    made = feeding.Batches
-    monkeypatch.setattr(feeding, "Batches", lambda images, device: made(images, device, ahead=True))
-    ahead = trainer.fit(config, some_images()).state_dict()
-    assert all(torch.equal(value, ahead[name]) for name, value in plain.items())

@@ -157,14 +157,15 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert state["step"] == 3 and all(torch.isfinite(v).all() for v in state["model"].values())
 
 
-def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
-    """The last step's loss was fine, its result is not."""
+@pytest.mark.parametrize("which", ["parameters", "buffers"])
+def test_weights_and_statistics_that_are_not_finite_are_not_saved(tmp_path, monkeypatch, which):
+    """The last step's loss was fine, its result is not. BatchNorm's variance is a buffer."""
     step = trainer.Trainer.train_step
 
     def overshooting(self):
         result = step(self)
         if self.step == self.steps:
-            next(self.model.parameters()).data.fill_(float("inf"))
+            next(getattr(self.model, which)()).data.fill_(float("inf"))
         return result
 
     monkeypatch.setattr(trainer.Trainer, "train_step", overshooting)
@@ -227,7 +228,7 @@ def test_a_resume_with_other_settings_shows_the_difference(tmp_path, capsys):
 
 def test_a_resume_on_other_images_or_settings_is_refused(tmp_path):
     trainer.fit(tiny(), tiny_images(), tmp_path)
-    with pytest.raises(UserError, match="images are not those"):
+    with pytest.raises(UserError, match="images differ from those"):
         trainer.fit(tiny(), 255 - tiny_images(), tmp_path, resume=True)
     with pytest.raises(UserError, match=r"made with lr 0.001, not 0.5"):
         trainer.fit(tiny(lr=0.5), tiny_images(), tmp_path, resume=True)

@@ -28,6 +28,7 @@ from cdlearn.trainer import fit
 HOME = Path(__file__).resolve().parents[2]  # the repository
 SCORES = ("nmi", "ari", "acc")
 LARGE = 100_000  # bytes of a picture above which 256 colours have to do: notebooks are read over slow lines, too
+LARGEST = 150_000  # bytes of a stored picture
 
 
 def rung() -> str:
@@ -54,17 +55,20 @@ def figures() -> Path:
 
 def show(figure: Figure, name: str = "", data: pd.DataFrame | list[dict] | None = None, alt: str = "") -> None:
     """Display a figure; with a ``name`` keep it as NAME.png in :func:`figures`, and its ``data`` as NAME.csv beside."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    if buffer.tell() > LARGE:
-        drawn, buffer = PIL.Image.open(buffer), io.BytesIO()
-        drawn.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+    for dpi in (150, 100):  # a large picture full of images has to do with fewer dots
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi)
+        if buffer.tell() > LARGE:
+            drawn, buffer = PIL.Image.open(buffer), io.BytesIO()
+            drawn.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+        if buffer.tell() < LARGEST:
+            break
     if name:
         checkpoint.write(figures() / f"{name}.png", lambda file: file.write(buffer.getvalue()))
         if data is not None:
             table = pd.DataFrame(data).to_csv(index=False, float_format="%.6g", lineterminator="\n")
             checkpoint.write_text(figures() / f"{name}.csv", table)
-    display(Image(buffer.getvalue(), alt=alt or name))
+    display(Image(buffer.getvalue(), width=round(100 * figure.get_figwidth()), alt=alt or name))
 
 
 def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, ImageSet]:
@@ -74,7 +78,7 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     not taken for it. Remove the folder to train anew.
     """
     config = Config.preset(rung(), **settings)
-    images = load(config.data, config.size, config.limit, config.seed)
+    images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     config = config.for_images(images)
     out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
     if (out / "done").exists():

@@ -4,12 +4,14 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from cdlearn.results.plots import COLOURS, MARKS, figure
+from cdlearn.results.plots import COLOURS, MARKS, figure, grid, interval_bars
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
@@ -20,9 +22,9 @@ def image_grid(images: Tensor, columns: int, rows: Sequence[str] = (), titles: S
     left = 0.1 + 0.085 * max(map(len, rows), default=0)
     made = Figure(figsize=(left + side * columns, side * count + (0.3 if titles else 0.1)), dpi=100)
     height = made.get_figheight()
-    grid = dict(left=left / made.get_figwidth(), right=0.995, bottom=0.02, wspace=0.06, hspace=0.06)
+    margins = dict(left=left / made.get_figwidth(), right=0.995, bottom=0.02, wspace=0.06, hspace=0.06)
     axes = made.subplots(
-        count, columns, squeeze=False, gridspec_kw=grid | dict(top=1 - (0.26 if titles else 0.03) / height)
+        count, columns, squeeze=False, gridspec_kw=margins | dict(top=1 - (0.26 if titles else 0.03) / height)
     )
     for number, axis in enumerate(axes.flat):
         axis.axis("off")
@@ -43,28 +45,20 @@ def pair_matrix(values: Tensor | np.ndarray, title: str, names: Sequence[str] = 
     values = np.asarray(values, dtype=float)
     size = len(values)
     made, axes = figure(1, width=min(6.2, 3.0 + 0.35 * size), height=min(5.6, 2.6 + 0.35 * size))
-    axis = axes[0, 0]
-    shown = axis.imshow(values, cmap="cividis")
-    made.colorbar(shown, ax=axis, shrink=0.8, label="similarity (no unit)")
-    small = size <= 8
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    axis, small, partner = axes[0, 0], size <= 8, (np.arange(size) + size // 2) % size
+    low = 0.0 if np.nanmin(values) > -0.05 else -1.0  # cosines; a scale that fits the values would exaggerate
+    sns.heatmap(
+        values, vmin=low, vmax=max(1.0, np.nanmax(values)), mask=np.eye(size, dtype=bool), cmap="cividis", square=True,
+        annot=small, fmt=f".{digits}f", annot_kws={"fontsize": 9}, linewidths=0.5 * small, linecolor="white", ax=axis,
+        xticklabels=list(names) or -(-size // 8), yticklabels=list(names) or -(-size // 8),
+        cbar_kws={"shrink": 0.8, "label": "similarity (no unit)"},
+    )  # fmt: skip
     for row in range(size):
-        partner = (row + size // 2) % size
-        axis.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, facecolor="0.9", edgecolor="0.4", hatch="////" * small))
-        axis.add_patch(
-            Rectangle(
-                (partner - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=COLOURS[4], linewidth=2.5 if small else 0.8
-            )
-        )
-        for column in range(size) if small else ():
-            if column != row:
-                colour = "white" if values[row, column] < middle else "black"
-                axis.text(
-                    column, row, f"{values[row, column]:.{digits}f}", ha="center", va="center", color=colour, fontsize=9
-                )
-    if names:
-        axis.set_xticks(range(size), names)
-        axis.set_yticks(range(size), names)
+        axis.add_patch(Rectangle((row, row), 1, 1, facecolor="0.9", edgecolor="0.4", hatch="////" * small, linewidth=0))
+        frame = dict(fill=False, edgecolor=COLOURS[4], linewidth=2.5 if small else 0.8)
+        frame |= dict(path_effects=[withStroke(linewidth=5, foreground="white")]) if small else {}  # seen in grey print
+        axis.add_patch(Rectangle((partner[row], row), 1, 1, **frame))
+    axis.tick_params(length=0, rotation=0)
     axis.set(title=title, xlabel="row k", ylabel="row i")
     return made
 
@@ -75,20 +69,23 @@ def bars(
     """Grouped bars: group -> series -> value; ``errors`` of the same form draws whiskers. Values are written above."""
     series = list(dict.fromkeys(name for group in values.values() for name in group))
     made, axes = figure(1, width=max(4.8, 1.5 + 0.52 * len(values) * len(series) ** 0.8), height=3.5)
-    axis, width = axes[0, 0], 0.8 / len(series)
-    for number, name in enumerate(series):
-        x = np.arange(len(values)) + (number - (len(series) - 1) / 2) * width
-        y = [group.get(name, np.nan) for group in values.values()]
-        spread = [errors.get(group, {}).get(name, 0.0) for group in values] if errors else None
-        drawn = axis.bar(
-            x, y, width * 0.92, yerr=spread, capsize=3, label=name, color=COLOURS[(0, 1, 5, 4, 6)[number % 5]],
-            edgecolor="0.2", hatch=("", "//", "..", "xx", "\\\\")[number % 5], linewidth=0.6,
-        )  # fmt: skip
-        axis.bar_label(drawn, fmt="%.2f", fontsize=8, padding=2)
+    axis = axes[0, 0]
+    means = np.array([[group.get(name, np.nan) for name in series] for group in values.values()])
+    spread = [[(errors or {}).get(group, {}).get(name, 0.0) for name in series] for group in values]
+    drawn = interval_bars(axis, means, np.array(spread), [COLOURS[(0, 1, 5, 4, 6)[n % 5]] for n in range(len(series))])
+    for number, (name, container) in enumerate(zip(series, drawn, strict=False)):
+        container.set_label(name)
+        for bar in container:
+            bar.set_hatch(("", "//", "..", "xx", "\\\\")[number % 5])
+            middle = bar.get_x() + bar.get_width() / 2
+            mean, error = means[round(middle), number], spread[round(middle)][number]
+            end, up = (mean + error, 2) if mean >= 0 else (mean - error, -2)
+            note = dict(xytext=(0, up), textcoords="offset points", ha="center", va="bottom" if up > 0 else "top")
+            axis.annotate(f"{mean:.2f}", (middle, end), fontsize=8, **note)
     room = max(8, int(12 * made.get_figwidth() / len(values)))  # letters that fit below a group
     names = ["\n".join(textwrap.fill(part, room) for part in name.split("\n")) for name in values]
     axis.set_xticks(range(len(values)), names, fontsize=9)
-    axis.set(ylabel=ylabel, title=title)
+    axis.set(xlabel="", ylabel=ylabel, title=title)
     axis.margins(y=0.15)
     if len(series) > 1:
         depth = 0.05 + 0.07 * max(name.count("\n") + 1 for name in names)  # below the bars' names: never on a bar
@@ -124,6 +121,7 @@ def lines(
             ha="right", va="bottom", fontsize=8, color="0.25",
         )  # fmt: skip
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    grid(axis)
     axis.margins(y=0.12)
     if len(curves) > 1:  # below: never on a curve
         axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)

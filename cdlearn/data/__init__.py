@@ -1,5 +1,6 @@
 """Any source of images as one uint8 tensor: generated, bundled with scikit-learn, downloaded, or a folder."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,38 +21,44 @@ def load(
     skip_bad: bool = False,
     root: str | Path = "data",
     progress: bool = False,
+    stored: int = 0,
 ) -> ImageSet:
     """The images of a known data set, or of any folder, at size x size pixels.
 
     Args:
         name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
             images lie in some, are the classes.
-        size: side in pixels. Shapes are drawn at this size, files resized (shorter side) and centre-cropped. Downloaded
-            sets of smaller images keep their own size, which the views then enlarge: 60,000 CIFAR images at 224 px
-            would take 9 GB and know no more.
+        size: side in pixels of what the network will see. Shapes and digits are drawn at this size.
         limit: take this many images, drawn with ``seed``.
-        skip_bad: leave out files that cannot be read, with a count, instead of stopping at the first.
+        skip_bad: leave out files and folders that cannot be read, with a count, instead of stopping at the first.
         root: where downloads and decoded folders are kept.
+        stored: side in pixels of the images returned. Files are resized (shorter side) and centre-cropped to it. 0 is
+            up to twice ``size``, as far as the originals go: views are then cut from real detail, and evaluation
+            shrinks (see cdlearn.augment.to_size). Downloaded sets of smaller images keep their own side, which the
+            views then enlarge: 60,000 CIFAR images at 224 px would take 9 GB and know no more.
 
     Raises:
         UserError: naming the data set, folder or file at fault, and the mend.
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit}: must be at least 1")
+    if not name_or_folder:
+        raise UserError(f"no data is named; --data takes a folder of images or one of {', '.join(NAMES)}")
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
-    if Path(name_or_folder).is_dir():
-        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress)
+    if os.path.isdir(name_or_folder):  # pathlib raises for a name that is too long
+        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
     if name_or_folder not in NAMES:
-        if Path(name_or_folder).exists():
+        if os.path.exists(name_or_folder):
             raise UserError(f"{name_or_folder} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
         hint = did_you_mean(name_or_folder, NAMES)
-        raise UserError(f"no folder and no data set named {name_or_folder!r}{hint}; known are {', '.join(NAMES)}")
+        name = name_or_folder if len(name_or_folder) <= 100 else f"{name_or_folder[:100]}..."
+        raise UserError(f"no folder and no data set named {name!r}{hint}; known are {', '.join(NAMES)}")
     if name_or_folder == "imagenet10":
         return folders.load_folder(
-            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, only=named.IMAGENET10
+            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, stored, only=named.IMAGENET10
         )
     whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, Path(root))
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))
-    return replace(whole, images=named.resized(whole.images, size))
+    return replace(whole, images=named.resized(whole.images, stored or 2 * size))

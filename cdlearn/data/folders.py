@@ -1,31 +1,20 @@
-"""A folder of images of any kind and size -> uint8 pixels, decoded in parallel, once."""
+"""A folder of images of any kind and size -> an ImageSet, and what became of every file in it."""
 
-import contextlib
-import hashlib
 import os
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
+from cdlearn.data.cache import cache_key, decoded  # noqa: F401
+from cdlearn.data.decoding import ENDINGS, MENDS, decode, shorter_side  # noqa: F401
 from cdlearn.data.imageset import ImageSet
 from cdlearn.runtime.errors import UserError
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-with contextlib.suppress(ImportError):  # phones write HEIC, which Pillow reads by a package of its own
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    ENDINGS |= {".heic", ".heif"}
-Image.MAX_IMAGE_PIXELS = 2**30  # a folder of one's own holds large pictures, not attacks
-THREADS_PAY = 2e-4  # seconds to decode a file: below, the interpreter is busy for most of it, and threads only queue
-IN_MEMORY = 256 * 2**20  # bytes of pixels up to which a folder is decoded into memory and not kept on disk
+SAMPLED = 256  # images whose headers are read to choose the side at which all are kept
 
 
 def draw(n: int, limit: int, seed: int) -> Tensor:
@@ -33,137 +22,129 @@ def draw(n: int, limit: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:limit].sort().values
 
 
-def find_images(folder: Path, only: list[str] | None = None) -> list[Path]:
-    """Every image file below ``folder`` (or below its sub-folders ``only``), sorted; hidden ones left out."""
-    tops = [folder / name for name in only] if only else [folder]
-    files = []
-    for top in tops:
-        if not top.is_dir():
-            raise UserError(f"{top} is missing; put the images there")
-        seen = set()  # links are followed, but no folder twice
-        for where, folders, names in os.walk(top, followlinks=True):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            if os.path.realpath(where) in seen:
-                folders[:], names = [], []
-            seen.add(os.path.realpath(where))
-            files += [
-                Path(where, name)
-                for name in names
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS
-            ]
-    if not files:
-        raise UserError(f"no image in {folder}; the endings looked for are {' '.join(sorted(ENDINGS))}")
-    return sorted(files)
+@dataclass
+class Listing:
+    """The files below a folder, hidden ones and hidden folders left out.
+
+    used: files with the ending of an image, sorted; whether they can be read shows when they are decoded.
+    ignored: ending ("" for none) -> how many files of other kinds.
+    repeated: links to files and folders that are reached without them, and what they lead to.
+    unreadable: folders that could not be looked into, and why.
+    """
+
+    used: list[Path] = field(default_factory=list)
+    ignored: Counter = field(default_factory=Counter)
+    repeated: list[tuple[Path, Path]] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """A line for each kind of thing that is not used."""
+        lines = []
+        if self.ignored:
+            kinds = [f"{count:,} {ending or 'without an ending'}" for ending, count in self.ignored.most_common()]
+            kinds = kinds[:6] + [f"{len(kinds) - 6} other kinds"] * (len(kinds) > 6)
+            mends = sorted({f"pip install {MENDS[ending]}" for ending in self.ignored if ending in MENDS})
+            mend = f" (to read them: {', '.join(mends)})" if mends else ""
+            lines.append(f"ignored {files(self.ignored.total())}: {', '.join(kinds)}{mend}")
+        for what, found in (("links to what is there already", self.repeated), ("folders", self.unreadable)):
+            if found:
+                cannot = " that cannot be read" if found is self.unreadable else ""
+                more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+                lines.append(f"left out {what}{cannot}: {found[0][0]}{more}")
+        return lines
 
 
-def decode(path: Path, size: int) -> np.ndarray:
-    """A file -> uint8 (3, size, size) RGB: shorter side resized, centre cropped, turned upright, laid on white.
+def files(count: int) -> str:
+    """'1 file', '2 files'."""
+    return f"{count:,} file{'' if count == 1 else 's'}"
+
+
+def look_through(folder: Path, only: list[str] | None = None) -> Listing:
+    """What lies below ``folder`` (or below its sub-folders ``only``).
+
+    Links are followed when all that lies there by itself is known, so an image belongs to the folder that it lies in
+    and not to one that holds a link to it; and nothing is entered or used twice.
 
     Raises:
-        UserError: naming the file, where it cannot be read.
+        UserError: where ``folder`` or one of ``only`` is missing.
     """
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (size, size))  # lets JPEG decode at a half, quarter or eighth where that is enough
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):
-                image = from_deep(image)
-            elif "A" in image.mode or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-    except Exception as error:  # Pillow raises half a dozen kinds, from SyntaxError to struct.error, for damaged files
-        reason = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), "the file")
-        raise UserError(f"cannot read {path} ({reason}); mend or remove it, or pass --skip-bad") from error
-    return np.asarray(image).transpose(2, 0, 1)
-
-
-def from_deep(image: Image.Image) -> Image.Image:
-    """A 16-bit, 32-bit or float grey image -> 8 bits: 16 bits by their range, the others by their largest value."""
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535 if image.mode.startswith("I;16") or 255 < values.max() <= 65535 else max(values.max(), 1.0)
-    return Image.fromarray((values.clip(0) * (255 / top)).round().clip(0, 255).astype(np.uint8))
-
-
-def decode_all(files: list[Path], out: np.ndarray, skip_bad: bool, progress: bool) -> list[int]:
-    """Decode ``files`` into the rows of ``out``; returns the numbers of those that could be read, packed to the front.
-
-    The first few one after the other, the others by threads if that pays: Pillow lets go of the interpreter while it
-    decodes and resizes, but not while it reads a header, which is most of the work for small images.
-    """
-
-    def one(path):
+    found = Listing()
+    waiting = [folder / name for name in only] if only else [folder]
+    for top in waiting:
+        if not top.is_dir():
+            raise UserError(f"{top} is missing; put the images there")
+    entered: dict[str, Path] = {}  # true path of a folder -> where it was entered
+    folder_links: list[Path] = []
+    file_links: list[Path] = []
+    while waiting or folder_links:
+        if not waiting:
+            folder_links.sort(reverse=True)
+            waiting.append(folder_links.pop())
+        where = waiting.pop()
+        true = os.path.realpath(where)
+        if true in entered:
+            found.repeated.append((where, entered[true]))
+            continue
+        entered[true] = where
         try:
-            return decode(path, out.shape[-1])
-        except UserError:
-            if not skip_bad:
-                raise
-            return None
-
-    good: list[int] = []
-    start, spread = 0, map
-    Image.preinit()  # its parts are imported now, so as not to count as the first file's time
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = tqdm(total=len(files), desc="decoding", unit="image", disable=not progress, leave=False)
-        while start < len(files):
-            part = files[start : start + (1024 if start else 32)]  # bounded: memory does not grow with the folder
-            began = time.perf_counter()
-            for number, pixels in enumerate(spread(one, part), start):
-                if pixels is not None:
-                    out[len(good)] = pixels
-                    good.append(number)
-                bar.update()
-            if start == 0 and time.perf_counter() - began > THREADS_PAY * len(part):
-                spread = pool.map
-            start += len(part)
-        bar.close()
-    return good
-
-
-def cache_key(files: list[Path], size: int) -> str:
-    """Changes whenever a file is added, removed, renamed, resized or rewritten, or another size is asked for."""
-    digest = hashlib.sha256(f"1 {size}\n".encode())
-    for path in files:
-        stat = path.stat() if path.exists() else None  # a dangling link: decode will name it
-        digest.update(f"{path.resolve()} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def decoded(files: list[Path], size: int, skip_bad: bool, root: Path, progress: bool) -> tuple[Tensor, list[int]]:
-    """Pixels uint8 (N, 3, size, size) of the readable files and their numbers.
-
-    Small folders go to memory. Larger ones are decoded once into ``root/decoded/KEY.npy``, written under another name
-    and then renamed, so that a half-written one is never read, and are memory-mapped from there.
-    """
-    shape = (len(files), 3, size, size)
-    if np.prod(shape) <= IN_MEMORY:
-        pixels = np.empty(shape, np.uint8)
-        good = decode_all(files, pixels, skip_bad, progress)
-        return torch.from_numpy(pixels[: len(good)]), good
-    cache = root / "decoded" / f"{cache_key(files, size)}.npy"
-    kept = cache.with_suffix(".kept.npy")
-    if not (cache.exists() and kept.exists()):
-        try:
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=cache.parent) as work:
-                part = Path(work, "pixels.npy")
-                pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-                if hasattr(os, "posix_fallocate"):  # claim the space now: a full disk under a mapping would kill us
-                    with part.open("r+b") as file:
-                        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
-                good = decode_all(files, pixels, skip_bad, progress)
-                pixels.flush()
-                np.save(Path(work, "kept.npy"), np.array(good))
-                os.replace(Path(work, "kept.npy"), kept)
-                os.replace(part, cache)
+            with os.scandir(where) as entries:
+                inside = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            raise UserError(f"cannot write {cache} ({error.strerror}); free some space or move data/") from error
-    good = np.load(kept).tolist()
-    if len(good) < len(files) and not skip_bad:
-        bad = files[min(set(range(len(files))) - set(good))]
-        raise UserError(f"cannot read {bad}; mend or remove it, or pass --skip-bad")
-    # copy-on-write: torch wants memory it may write to, the file stays as it is
-    return torch.from_numpy(np.lib.format.open_memmap(cache, "c")[: len(good)]), good
+            found.unreadable.append((where, error.strerror))
+            continue
+        for entry in inside:
+            path = Path(entry.path)
+            if os.path.isdir(path) if entry.is_symlink() else entry.is_dir():
+                (folder_links if entry.is_symlink() else waiting).append(path)
+            elif path.suffix.lower() not in ENDINGS:
+                found.ignored[path.suffix.lower()] += 1
+            else:
+                (file_links if entry.is_symlink() else found.used).append(path)
+    linked: dict[str, Path] = {}
+    for path in sorted(file_links):
+        true = os.path.realpath(path)
+        home, name = os.path.split(true)
+        there = home in entered and os.path.isfile(true) and name[0] != "." and Path(name).suffix.lower() in ENDINGS
+        first = entered[home] / name if there else linked.setdefault(true, path)
+        if first == path:
+            found.used.append(path)
+        else:
+            found.repeated.append((path, first))
+    found.used.sort()
+    return found
+
+
+def find_images(folder: Path, only: list[str] | None = None, skip_bad: bool = False) -> list[Path]:
+    """Every image file below ``folder``, sorted; prints a line for each kind of file that is left out.
+
+    Raises:
+        UserError: where there is none, or a folder cannot be looked into and ``skip_bad`` does not allow for it.
+    """
+    found = look_through(folder, only)
+    if found.unreadable and not skip_bad:
+        path, reason = found.unreadable[0]
+        raise UserError(f"cannot look into {path} ({reason}); change its rights, or pass --skip-bad to leave it out")
+    remarks = found.remarks()
+    if not found.used:
+        also = f" ({'; '.join(remarks)})" if remarks else ""
+        raise UserError(f"no image in {folder}{also}; the endings looked for are {' '.join(sorted(ENDINGS))}")
+    for line in remarks:
+        print(line)
+    return found.used
+
+
+def stored_side(paths: list[Path], size: int) -> int:
+    """The side at which a folder's images are kept, for views of ``size``: twice that, as far as the originals go.
+
+    A crop of a quarter of the area then has a pixel for each of the view's; more would cost memory and time. Images of
+    many sizes are kept at one side: the median of the originals' shorter sides, because beyond it most would only be
+    enlarged, but not below ``size`` where there are larger ones. Looks at the headers of up to 256 files.
+    """
+    step = -(-len(paths) // SAMPLED)
+    sides = [side for side in map(shorter_side, paths[::step]) if side]
+    if not sides:
+        return size
+    return min(2 * size, max(int(np.median(sides)), min(size, max(sides))))
 
 
 def load_folder(
@@ -174,26 +155,27 @@ def load_folder(
     skip_bad: bool,
     root: Path,
     progress: bool,
+    stored: int = 0,
     only: list[str] | None = None,
-):
+) -> ImageSet:
     """See :func:`cdlearn.data.load`."""
-    files = find_images(folder, only)
-    if limit is not None and limit < len(files):
-        files = [files[i] for i in draw(len(files), limit, seed).tolist()]
-    pixels, good = decoded(files, size, skip_bad, root, progress)
-    if len(good) < len(files):
-        print(f"skipped {len(files) - len(good)} of {len(files)} files that cannot be read")
+    paths = find_images(folder, only, skip_bad)
+    if limit is not None and limit < len(paths):
+        paths = [paths[i] for i in draw(len(paths), limit, seed).tolist()]
+    pixels, good = decoded(paths, stored or stored_side(paths, size), skip_bad, root, progress)
+    if len(good) < len(paths):
+        print(f"skipped {len(paths) - len(good)} of {len(paths)} files that cannot be read")
     if not good:
-        raise UserError(f"none of the {len(files)} images in {folder} can be read")
-    return ImageSet(pixels, *classes_of([files[i] for i in good], folder))
+        raise UserError(f"none of the {len(paths)} images in {folder} can be read")
+    return ImageSet(pixels, *classes_of([paths[i] for i in good], folder))
 
 
-def classes_of(files: list[Path], folder: Path) -> tuple[Tensor | None, tuple[str, ...]]:
+def classes_of(paths: list[Path], folder: Path) -> tuple[Tensor | None, tuple[str, ...]]:
     """Labels (N,) and the classes' names: the first level of sub-folders, where all files lie in one of several.
 
     (None, ()) where they do not: then nobody sorted the images.
     """
-    tops = [path.relative_to(folder).parts for path in files]
+    tops = [path.relative_to(folder).parts for path in paths]
     classes = tuple(sorted({parts[0] for parts in tops}))
     if any(len(parts) == 1 for parts in tops) or len(classes) < 2:
         return None, ()

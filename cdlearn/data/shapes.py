@@ -61,7 +61,8 @@ def paint(size: int, attributes: dict[str, Tensor], nuisances: Tensor) -> Tensor
     period = torch.where(scale == 1, PERIOD[1], PERIOD[0]).double() * size / 32
     pixel = torch.arange(size, dtype=torch.float64) + 0.5
     row = pixel.view(1, -1, 1) / period + down
-    column = pixel.view(1, 1, -1) / period + right + 0.5 * layout * (row.floor() % 2)  # bricks: odd rows shift half a cell
+    shift = 0.5 * layout * (row.floor() % 2)  # bricks: odd rows by half a cell
+    column = pixel.view(1, 1, -1) / period + right + shift
     across, along = ((t - t.floor()) * 2 - 1 for t in (column, row))  # in a cell, both from -1 to 1
     dot = (across * across + along * along).sqrt() - 0.8
     bar = torch.maximum(across.abs() - 0.3, along.abs() - 0.95)

@@ -27,7 +27,7 @@ def examine(with_probe: bool = True) -> Iterator[tuple]:
                 troubled += [rule.__name__] * (finding[0] == "trouble")
                 yield finding
         except Exception as error:  # a doctor must not fall ill: what it could not see is a finding
-            mend = [f"pip install {error.name}"] * isinstance(error, ModuleNotFoundError)
+            mend = [f"pip install {error.name}"] if isinstance(error, ModuleNotFoundError) else []
             troubled += ["packages"] * (rule is rules.packages)  # without its answer the others cannot be trusted
             what = f"{rule.__name__}: {type(error).__name__}: {error}".partition("\n")[0]
             yield "trouble" if rule is rules.packages else "note", what, *mend

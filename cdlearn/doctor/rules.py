@@ -18,9 +18,8 @@ from pathlib import Path
 # The kinds of CPU, and how many times as long the laptop preset trains as on two cores with AMX; None: not measured.
 # Source: the laptop row of README's ladder with AMX (36 s), and the same command on two AVX2 cores (103 s).
 COST = {"AMX": 1.0, "AVX512 with bf16": None, "AVX512": None, "AVX2": 2.9}
-# distribution: module, of all that a training run imports; the others are for notebooks and tests
 IMPORTED = {name: name for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib", "tqdm")}
-IMPORTED |= {"scikit-learn": "sklearn", "pillow": "PIL"}
+IMPORTED |= {"scikit-learn": "sklearn", "pillow": "PIL"}  # distribution: module, of all that a training run imports
 GIB, NEED = 2**30, {"laptop": 1.5, "gpu": 4.0, "paper": 7.0}  # GiB of memory, measured on the CPU, and some room
 LAPTOP_DISK, PAPER_DISK = 50 * 2**20, 1 * GIB  # a checkpoint takes 5 and 249 MiB, twice that while it is saved
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
@@ -70,7 +69,7 @@ def devices() -> Iterator[tuple]:
     import psutil
     import torch
 
-    from cdlearn.runtime.devices import fast_bf16
+    from cdlearn.runtime.devices import cpu_kind, fast_bf16
 
     cores, threads, load = joblib.cpu_count(), torch.get_num_threads(), psutil.getloadavg()[0]
     name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
@@ -78,13 +77,13 @@ def devices() -> Iterator[tuple]:
     fault = ": more threads than cores are slower" * (threads > cores) + ": half idle" * (threads < cores // 2)
     yield ("note", what + fault, f"{mend}, if all cores are yours") if fault else ("ok", what)
     busy = f"the cores were busy in the last minute (load {load:.1f} on {cores}): times here are longer than need be"
-    mend = "run one training after the other: two at once are far slower, because their threads spin"
+    mend = "run one training after the other, because the threads of two slow each other down"
     yield first((load < 0.5 * cores, "ok", f"the cores are free (load {load:.1f})"), (True, "note", busy, mend))
-    kind = "AMX" if fast_bf16(torch.device("cpu")) else torch.backends.cpu.get_cpu_capability()
-    kind += " with bf16" if kind == "AVX512" and torch.cpu._is_avx512_bf16_supported() else ""
-    times = f"takes about {COST[kind]} times as long as" if COST.get(kind) else "slower (not yet measured) than"
-    slow = f"kind of CPU: {platform.machine()}, {kind}; it trains in float32, which is right but {times} bf16 with AMX"
-    yield first((kind == "AMX", "ok", "kind of CPU: AMX; it trains in bf16, the fastest kind"), (True, "note", slow))
+    kind = cpu_kind()
+    how = "bf16" if fast_bf16(torch.device("cpu")) else "float32, which is right"
+    times = f"about {COST[kind]} times as long as" if COST.get(kind) else "longer (not yet measured) than"
+    cost = "" if kind == "AMX" else f", but takes {times} a CPU with AMX"
+    yield "ok" if how == "bf16" else "note", f"kind of CPU: {platform.machine()}, {kind}; it trains in {how}{cost}"
     with warnings.catch_warnings(record=True) as said:  # torch warns where a driver does not suit it
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -102,9 +101,9 @@ def devices() -> Iterator[tuple]:
     yield first((fast_bf16(torch.device("cuda")), "ok", "bf16: fast on this GPU, and used"), (True, "note", slow))
     compiler = os.environ.get("CC") or any(map(shutil.which, ("g++", "clang++", "gcc", "clang")))
     lacking = ["triton"] * (not importlib.util.find_spec("triton")) + ["a C++ compiler"] * (not compiler)
-    stop = f"torch.compile lacks {' and '.join(lacking)}: the gpu preset would stop"
-    mend = "pass --no-compile, or install it (pip install triton; apt install g++ python3-dev)"
-    yield first((lacking, "trouble", stop, mend), (True, "ok", "torch.compile: can be used"))
+    what = f"torch.compile lacks {' and '.join(lacking)}: training runs without it, only slower"
+    mend = "pip install triton; apt install g++ python3-dev"
+    yield first((lacking, "note", what, mend), (True, "ok", "torch.compile: can be used"))
 
 
 def memory() -> Iterator[tuple]:

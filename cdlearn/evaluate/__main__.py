@@ -40,7 +40,8 @@ def _evaluate(arguments: list[str]) -> None:
     others = {name: getattr(asked, name) for name in ("data", "limit") if getattr(asked, name) is not None}
     wanted = replace(config, **({"limit": None} if "data" in others else {}) | others)
     wanted.check()
-    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=sys.stderr.isatty())
+    shown, stored = sys.stderr.isatty(), config.stored
+    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
     own = wanted == config and state.get("images") == fingerprint(images.images)
     if not own and not others:
         raise UserError(
@@ -50,6 +51,7 @@ def _evaluate(arguments: list[str]) -> None:
     name = "scores" if own else f"scores-{data_name(wanted.data)}" + (f"-limit{asked.limit}" if asked.limit else "")
     print(f"{run}, {len(history)} epochs, on {len(images):,} images of {wanted.data}", flush=True)
     closing.close(model, wanted, images, run, history if own else [], name)
+    print(f"\nthe scores are in {run / f'{name}.json'}, the figures beside them")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Centres(nn.Module):
         for index in order.tensor_split(max(1, len(images) // config.batch_size)):
             x = to_size(images[index].to(device), config.size)
             parts.append(untrained(x.contiguous(memory_format=torch.channels_last)).float())
-        h = torch.cat(parts).cpu().double().numpy()  # double: then the order in which threads add up rounds away
+        h = torch.cat(parts).cpu().double().numpy()  # in double, rounding hides the order in which threads add up
         found = KMeans(config.clusters, n_init=10, random_state=config.seed).fit(h)
         self.centres.copy_(torch.from_numpy(found.cluster_centers_))
 

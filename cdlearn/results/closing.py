@@ -42,8 +42,8 @@ def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
     """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at about ten of the epochs.
 
-    It looks at up to 2,048 images drawn with the seed (at 32 px, tiny: 0.2 s), and it chooses nothing: the labels end
-    here. NaN stands for the epochs between. None where there are no labels.
+    It uses up to 2,048 images drawn with the seed (0.2 s for tiny at 32 px). It chooses nothing: the labels go no
+    further. Epochs in between get NaN. Returns None if there are no labels.
     """
     if images.labels is None or len(images.labels.unique()) < 2:
         return None
@@ -60,7 +60,7 @@ def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] |
 
 
 def spread(features: Tensor) -> float:
-    """How far features are from all pointing one way: 0 collapsed, about 1 spread evenly. Needs no labels.
+    """How evenly features spread: 0 if they all point one way (collapsed), about 1 if spread evenly. Needs no labels.
 
     The standard deviation of the L2-normalised features, times the square root of their number.
     """
@@ -69,7 +69,7 @@ def spread(features: Tensor) -> float:
 
 
 def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
-    """scores.json: per stage NMI, ARI, ACC over K-means seeds where there are labels, ``spread`` always.
+    """scores.json: for each stage ``spread``, and with labels NMI, ARI and ACC over K-means seeds.
 
     Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
     """
@@ -118,7 +118,7 @@ def table(scores: dict) -> str:
             cells = (f"{scores['argmax'][m]:.3f}        " for m in ("nmi", "ari", "acc"))
             lines.append((f"{'argmax of output':<16}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
     else:
-        lines.append("no labels, so no NMI, ARI, ACC; spread is 0 where features collapsed, about 1 where they did not")
+        lines.append("no labels, so no NMI, ARI, ACC; spread is 0 for collapsed features, about 1 for well spread ones")
         lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]
     if "attributes" in scores:
         lines.append("")
@@ -165,7 +165,7 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
     telling = [*notes, *(h for h in probes.telling_heads(features["output"]) if h not in notes)][:8]
     if telling:
         shown = probes.gallery(features["output"], telling, min(6, len(images)))
-        made["heads"] = plots.heads(images.images, shown, notes)
+        made["heads"] = plots.heads(images.images, shown, notes, config.size)
     if len(images) >= 10:
         points, drawn = maps(features, 1000, config.seed)
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}

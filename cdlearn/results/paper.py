@@ -149,7 +149,7 @@ def rows(
     seeds = tuple(dict.fromkeys(seeds))  # the same seed twice is no second run
     known = published(table)
     first = Config.preset(preset, **settings | {"seed": seeds[0]})
-    images = load(first.data, first.size, first.limit, IMAGES_SEED)
+    images = load(first.data, first.size, first.limit, IMAGES_SEED, stored=first.stored)
     if images.labels is None:
         raise UserError(NO_LABELS.format(first.data))
     configs = {

@@ -1,15 +1,24 @@
 """Every figure. Each function returns a matplotlib Figure; colours and marks stay apart in grey print as well."""
 
+import matplotlib
 import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from cdlearn.augment import to_size
 from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
 
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
 MARKS = "osD^vP*X<>"
+# The look of every figure: seaborn's light frame, no line on top and at the right
+LOOK = sns.axes_style("ticks", {"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "0.3"})
+LOOK |= {"xtick.labelsize": 9, "ytick.labelsize": 9}
 # Loss terms that need no more than a curve: title, unit, and what 0 would mean
 PLAIN = {
     "imbalance": ("imbalance of the clusters", "log K - H(P), both views (nats)", "all clusters used alike"),
@@ -23,7 +32,37 @@ PLAIN = {
 def figure(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.4) -> tuple[Figure, np.ndarray]:
     """A grid of axes, (rows, columns), without pyplot's global list of figures."""
     made = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=110)
-    return made, made.subplots(rows, columns, squeeze=False)
+    with matplotlib.rc_context(LOOK):
+        return made, made.subplots(rows, columns, squeeze=False)
+
+
+def grid(axis: Axes, along: str = "y") -> None:
+    """Light lines behind what is drawn, from which values are read."""
+    axis.grid(axis=along, color="0.9", linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def interval_bars(axis: Axes, means: np.ndarray, errors: np.ndarray, colours, orient: str = "v") -> list[BarContainer]:
+    """Bars around the places 0 .. G-1, each with its interval mean ± error; a container for each series.
+
+    means, errors: (G, S), G groups of S series side by side, NaN where there is no bar, error 0 for no interval;
+    orient: "v" or "h".
+    """
+    table = pd.DataFrame(
+        [
+            {"place": place, "series": series, "value": end}
+            for (place, series), mean in np.ndenumerate(means)
+            for end in {mean - errors[place, series], mean + errors[place, series]}  # seaborn draws mean and range
+        ]
+    )
+    x, y = ("place", "value") if orient == "v" else ("value", "place")
+    sns.barplot(
+        table, x=x, y=y, hue="series", orient=orient, native_scale=True, errorbar=("pi", 100), capsize=0.12, width=0.8,
+        palette=list(colours)[: means.shape[1]], saturation=1, edgecolor="0.2", linewidth=0.6, gap=0.08, legend=False,
+        err_kws={"color": "0.15", "linewidth": 1.2}, ax=axis,
+    )  # fmt: skip
+    grid(axis, "y" if orient == "v" else "x")
+    return axis.containers
 
 
 def reference(axis, y: float, text: str, below: bool = False) -> None:
@@ -90,6 +129,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             axis.set(title=title, ylabel=unit)
             if zero:
                 reference(axis, 0.0, zero)
+        grid(axis)
         axis.margins(y=0.12)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return made
@@ -102,26 +142,33 @@ def monitor(axis, history: list[dict[str, float]]) -> None:
         curve(axis, [row["epoch"] for row in looked], np.array([row[f"knn {stage}"] for row in looked]), stage, number)
     axis.set(xlabel="epoch", ylabel="share of images (0 to 1)", title="kNN accuracy (monitor only)", ylim=(0, 1.05))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    grid(axis)
     axis.legend(fontsize=8, loc="lower right")
 
 
-def heads(images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None) -> Figure:
+def heads(
+    images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None, size: int = 0
+) -> Figure:
     """For each head, the images it answers to most (left) and least (right).
 
-    images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head.
+    images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head; size:
+    the side in pixels that the network sees, to which larger images are shrunk; 0 leaves them.
     """
     count = len(next(iter(gallery.values()))[0])
     height = 0.62 * len(gallery) + 0.55
     made = Figure(figsize=(0.62 * 2 * count + 2.0, height), dpi=100)
-    grid = dict(wspace=0.06, hspace=0.08, left=0.19, right=0.99, top=1 - 0.5 / height, bottom=0.02)
+    margins = dict(wspace=0.06, hspace=0.08, left=0.19, right=0.99, top=1 - 0.5 / height, bottom=0.02)
     axes = made.subplots(
-        len(gallery), 2 * count + 1, squeeze=False, width_ratios=[1] * count + [0.4] + [1] * count, gridspec_kw=grid
+        len(gallery), 2 * count + 1, squeeze=False, width_ratios=[1] * count + [0.4] + [1] * count, gridspec_kw=margins
     )
     for row, (head, (most, least)) in zip(axes, gallery.items(), strict=True):
         for axis in row:
             axis.axis("off")
         for axis, number in zip([*row[:count], *row[count + 1 :]], [*most.tolist(), *least.tolist()], strict=True):
-            axis.imshow(images[number].permute(1, 2, 0).numpy(), interpolation="nearest")
+            picture = images[number]
+            if 0 < size < picture.shape[-1]:
+                picture = to_size(picture[None], size)[0]
+            axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         note = f"\n{notes[head]}" if notes and head in notes else ""
         row[0].text(-0.15, 0.5, f"head {head}{note}", transform=row[0].transAxes, ha="right", va="center", fontsize=8)
     axes[0, 0].set_title("answers most to", loc="left", fontsize=10)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_ind_from_stats
 
 from cdlearn import checkpoint
-from cdlearn.results.plots import COLOURS, MARKS, figure
+from cdlearn.results.plots import COLOURS, MARKS, figure, interval_bars
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.runtime.errors import UserError
 
@@ -109,10 +109,10 @@ def chart(table: list[Row], number: int, title: str) -> Figure:
     made, axes = figure(1, width=7.2, height=1.3 + 0.42 * len(table))
     axis = axes[0, 0]
     names = [f"{row.name}, {row.stage}" if number == 4 else row.name for row in table]
-    place = np.arange(len(table))[::-1]
-    ours = [row.ours.get("nmi", (np.nan, 0.0)) for row in table]
-    axis.barh(place, [v for v, _ in ours], 0.6, xerr=[s for _, s in ours], capsize=3, color=COLOURS[5], label="ours",
-              edgecolor="0.2", linewidth=0.6)  # fmt: skip
+    place = np.arange(len(table))
+    ours = np.array([row.ours.get("nmi", (np.nan, 0.0)) for row in table])
+    for bars in interval_bars(axis, ours[:, :1], ours[:, 1:], [COLOURS[5]], "h"):  # one, or none without a number
+        bars.set_label("ours, ± std over seeds")
     for count, data in enumerate(table[0].published):
         at = [row.published.get(data, {}).get("nmi", (np.nan,))[0] for row in table]
         axis.scatter(
@@ -124,7 +124,8 @@ def chart(table: list[Row], number: int, title: str) -> Figure:
             x, side = (max(marks) + 0.03, "left") if max(marks) < 0.7 else (min(marks) - 0.03, "right")
             axis.text(x, y, "not implemented yet", ha=side, va="center", fontsize=8, color="0.35")
     axis.set_yticks(place, names, fontsize=9)
-    axis.set(xlabel="NMI with the classes (0 to 1)", title=title, xlim=(0, 1.05))
+    axis.set(xlabel="NMI with the classes (0 to 1)", ylabel="", title=title, xlim=(0, 1.05))
+    axis.set_ylim(len(table) - 0.5, -0.5)  # the first row on top
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return made
 

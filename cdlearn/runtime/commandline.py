@@ -1,4 +1,4 @@
-"""What every command line shares: options made from the settings, and troubles said in one line."""
+"""What every command line shares: options made from the settings, and errors in one line."""
 
 import argparse
 import contextlib
@@ -44,7 +44,7 @@ class Lasting:
 
     @contextlib.contextmanager
     def silenced(self) -> Iterator[None]:
-        """What cannot be written goes nowhere from now on, the rest in the buffer included."""
+        """After a failed write, drop all further output, including the rest of the buffer."""
         try:
             yield
         except OSError:
@@ -56,7 +56,7 @@ class Lasting:
 
 
 def folder(text: str) -> Path:
-    """For argparse: a folder's name, which must not be empty, as that would mean the folder one is in."""
+    """For argparse: a folder's name. An empty one is refused, because it would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError("a folder's name is missing")
     return Path(text)
@@ -84,7 +84,7 @@ def settings_parser(module: str, description: str, settings: type, known: dict[s
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    made.add_argument("--preset", help=f"{', '.join(known['preset'])}; gpu where there is one, else laptop")
+    made.add_argument("--preset", help=f"{', '.join(known['preset'])}; default: gpu if there is one, else laptop")
     for field in fields(settings):
         option = "--" + field.name.replace("_", "-")
         if field.name == "rung":
@@ -101,7 +101,7 @@ def settings_parser(module: str, description: str, settings: type, known: dict[s
 
 
 def guarded(work: Callable[[], None]) -> int:
-    """Run ``work`` and turn every trouble a user can mend into one line and an exit status."""
+    """Run ``work``; every error that a user can mend becomes one line and an exit status."""
     out, errors = Lasting(sys.stdout), Lasting(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         try:
@@ -122,7 +122,7 @@ def status(work: Callable[[], None]) -> int:
         return 128 + error.signal_number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (MemoryError, RuntimeError) as error:  # of a GPU, of numpy, of torch on a CPU; the last is a RuntimeError
+    except (MemoryError, RuntimeError) as error:  # from a GPU, numpy, or torch on a CPU, which raises a RuntimeError
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
             raise
         print("error: the memory is full; try a smaller --batch-size, --size or --backbone", file=sys.stderr)

@@ -1,9 +1,9 @@
-"""Training by several processes, one a GPU: ``torchrun --nproc_per_node=G -m cdlearn.train ...``.
+"""Training by several processes, one per GPU: ``torchrun --nproc_per_node=G -m cdlearn.train ...``.
 
-Every process (rank) takes its slice of the global batch. Embeddings are gathered and BatchNorm's moments are those of
-the global batch, so each rank computes the loss of the global batch. Backward, a sum over ranks hands each of them all
-ranks' gradients added up: what comes out is the gradient of the sum of the ranks' losses. DistributedDataParallel
-divides it by their number, and the gradient of their mean is the one process's.
+Every process (rank) takes its slice of the global batch. Embeddings are gathered and BatchNorm uses the moments of the
+global batch, so each rank computes the loss of the global batch. Backward of a sum over ranks adds up the gradients of
+all ranks on each of them, which gives the gradient of the sum of the ranks' losses. DistributedDataParallel divides it
+by the number of ranks. The result is the gradient of their mean, which is what one process computes.
 
 Without a process group every function here does nothing.
 """
@@ -46,11 +46,11 @@ def check_batch(batch_size: int) -> None:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The GPU of this rank, where ``device`` is cuda. Raises UserError where there are more ranks than GPUs."""
+    """The GPU of this rank if ``device`` is cuda. Raises UserError if there are more ranks than GPUs."""
     if ranks() == 1 or device.type != "cuda":
         return device
     if device.index is not None:
-        raise UserError(f"device {device} is one GPU for {ranks()} processes; pass --device cuda, and each has its own")
+        raise UserError(f"device {device} is one GPU for {ranks()} processes; pass --device cuda: each takes its own")
     number, count = int(os.environ.get("LOCAL_RANK", rank())), torch.cuda.device_count()
     if number >= count:
         raise UserError(f"more processes than the {count} GPUs here; pass --nproc_per_node={count} to torchrun")
@@ -59,7 +59,7 @@ def own_device(device: torch.device) -> torch.device:
 
 
 class Sum(torch.autograd.Function):
-    """x of any shape, the same on every rank -> its sum over the ranks; the gradient is summed likewise."""
+    """x, of one shape on all ranks -> its sum over the ranks; the gradient is summed in the same way."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Sum(torch.autograd.Function):
 def gathered(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Each (n, D_i) of a rank -> (n ranks, D_i) of the global batch, in its order, with gradient; in float32 at least.
 
-    One message for all of them: rows of zeros stand where the other ranks' go, and all are added up.
+    All tensors travel in one message: each rank puts zeros in the rows of the others, and the ranks are added up.
     """
     return tensors if ranks() == 1 else _gathered(*tensors)
 
@@ -103,7 +103,7 @@ def _averaged(*means: Tensor) -> tuple[Tensor, ...]:
 def random_like(draw: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """This rank's rows of draw(the global batch); x is (n, ...), draw is rand_like or randn_like.
 
-    Ranks draw from one seed: each for itself would give their images the same noise.
+    All ranks share one seed, so drawing for its own images only would give every rank the same noise.
     """
     return draw(x) if ranks() == 1 else draw(torch.cat([x] * ranks()))[part(len(x) * ranks())]
 
@@ -111,7 +111,7 @@ def random_like(draw: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 class GlobalBatchNorm(_BatchNorm):
     """BatchNorm by the moments of the global batch, for CPUs, where torch.nn.SyncBatchNorm does not work.
 
-    Two sums, first for the mean and then for the variance about it: exact where E[x^2] - E[x]^2 is not.
+    One sum gives the mean, a second the variance about it, which is exact where E[x^2] - E[x]^2 is not.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -143,7 +143,7 @@ def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.__class__ = GlobalBatchNorm  # it adds no attribute, so all it holds can stay in its place
+            module.__class__ = GlobalBatchNorm  # it adds no attribute, so a new class is enough
     return model
 
 
@@ -163,7 +163,7 @@ def replicated(model: nn.Module, loss: Callable) -> Callable:
     if ranks() == 1:
         return loss
     parallel = DistributedDataParallel(Replica(model, loss))
-    parallel.broadcast_buffers = False  # they stay the same everywhere; the argument's name is another since torch 2.13
+    parallel.broadcast_buffers = False  # buffers stay equal on all ranks; the argument was renamed in torch 2.13
     return parallel
 
 
@@ -175,7 +175,7 @@ def share_weights(model: nn.Module) -> None:
 
 
 def agree(caught: list[int], finite: Tensor) -> tuple[int, bool]:
-    """What the ranks know together: the signal that any of them caught (0 for none), and whether all are finite."""
+    """What the ranks agree on: the signal that any of them caught (0 for none), and whether all are finite."""
     known = torch.stack([finite.new_full((), caught[0] if caught else 0, dtype=torch.int64), (~finite).long()])
     if ranks() > 1:
         dist.all_reduce(known, dist.ReduceOp.MAX)

@@ -1,4 +1,4 @@
-"""Troubles a user can mend, said in one line without a traceback, and a stop that the user asked for."""
+"""Errors that a user can mend, printed in one line without a traceback, and a stop that the user asked for."""
 
 import difflib
 import signal

@@ -9,11 +9,11 @@ from cdlearn.runtime import distributed
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """A list that fills with SIGINT, SIGTERM and SIGHUP instead of their stopping the program; a second one stops it.
+    """A list that collects SIGINT, SIGTERM and SIGHUP, so that they do not stop the program; a second one stops it.
 
     SIGHUP comes when a terminal is closed or a connection is lost, often twice: a second one stops nothing. Under
-    nohup it is ignored, and stays so. Under torchrun no second signal stops the program: it is torchrun's answer to the
-    first, and torchrun kills whatever has not ended after 30 seconds.
+    nohup it stays ignored. Under torchrun a second signal is torchrun's answer to the first, so it does not stop the
+    program; torchrun kills whatever still runs after 30 seconds.
     """
     caught: list[int] = []
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none

@@ -1,0 +1,58 @@
+"""The drawings show the numbers that they are given, and stay small enough to be stored."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cdlearn import course
+from cdlearn.course import diagrams
+from cdlearn.results import tables
+
+
+def whiskers(axis):
+    """(low, high) of every interval, upwards."""
+    heights = [line.get_ydata() for line in axis.lines if np.isfinite(line.get_ydata()).any()]
+    return sorted((float(np.nanmin(at)), float(np.nanmax(at))) for at in heights)
+
+
+def test_bars_have_their_heights_intervals_and_numbers():
+    values = {"h": {"NMI": 0.5, "kNN": 0.75}, "y": {"NMI": -0.25}}
+    axis = diagrams.bars(values, "score", "title", {"h": {"NMI": 0.125}}).axes[0]
+    heights = {bar.get_height() for bars in axis.containers for bar in bars}
+    assert heights == {0.5, 0.75, -0.25} and {text.get_text() for text in axis.texts} == {"0.50", "0.75", "-0.25"}
+    assert whiskers(axis) == [(0.375, 0.625)]  # and none where there is no error
+    assert [text.get_text() for text in axis.get_legend().texts] == ["NMI", "kNN"]
+
+
+def test_a_chart_has_the_published_marks_on_the_row_of_our_bar():
+    published = {"CIFAR-10": {"nmi": (0.75, None)}}
+    rows = [tables.Row(name, "output", {"nmi": (nmi, 0.0)}, 3, published) for name, nmi in (("a", 0.25), ("b", 0.5))]
+    rows.append(tables.Row("c", "output", {}, 0, published))
+    axis = tables.chart(rows, 3, "title").axes[0]
+    at = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in axis.containers[0]}
+    assert at == {0: 0.25, 1: 0.5} and axis.collections[0].get_offsets()[:, 1].tolist() == [0, 1, 2]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b", "c"] and axis.yaxis_inverted()
+    assert [text.get_text() for text in axis.texts] == ["not implemented yet"]
+
+
+@pytest.mark.parametrize(("lowest", "scale"), [(0.9, (0, 1)), (-0.9, (-1, 1))])
+def test_a_matrix_of_pairs_is_on_the_scale_of_cosines(lowest, scale):
+    cosines = np.full((4, 4), 0.95)
+    cosines[0, 1] = lowest
+    axis = diagrams.pair_matrix(cosines, "title", ["a1", "b1", "a2", "b2"]).axes[0]
+    assert axis.collections[0].get_clim() == scale
+    assert len([text for text in axis.texts if text.get_text() == "0.95"]) == 11  # not on the diagonal
+
+
+def test_a_stored_picture_is_sharp_or_small(monkeypatch):
+    shown = []
+    monkeypatch.setattr(course, "display", shown.append)
+    noise = np.random.default_rng(0).random((900, 900))
+    for picture in (np.zeros((9, 9)), noise):
+        figure = Figure(figsize=(4, 3))
+        figure.subplots().imshow(picture)
+        course.show(figure)
+    plain, noisy = shown
+    assert plain.width == noisy.width == 400 and len(plain.data) < 150_000
+    sides = [int.from_bytes(image.data[16:20], "big") for image in shown]  # the width that a PNG's header says
+    assert sides == [600, 400]
