@@ -176,12 +176,14 @@ def pixels(images: Images, config) -> Tensor:
     if isinstance(images, ImageSet):
         return images.images
     if isinstance(images, (str, Path)):
-        return load_images(str(images), config.size).images
+        return load_images(str(images), config.size, stored=config.stored).images
     if isinstance(images, (list, tuple)) and all(isinstance(path, (str, Path)) for path in images):
-        read = [folders.decode(Path(path), config.size) for path in images]
-        return (
-            torch.from_numpy(np.stack(read)) if read else torch.empty(0, 3, config.size, config.size, dtype=torch.uint8)
-        )
+        files = [Path(path) for path in images]
+        side = config.stored or folders.stored_side(files, config.size) if files else config.size
+        read = np.empty((len(files), 3, side, side), np.uint8)
+        for number, path in enumerate(files):
+            read[number] = folders.decode(path, side)
+        return torch.from_numpy(read)
     found = torch.as_tensor(np.asarray(images)) if not isinstance(images, Tensor) else images
     if found.ndim == 4 and found.dtype == torch.uint8:
         if found.shape[1] != 3 and found.shape[3] == 3:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from cdlearn.data import folders
 
-HIDDEN = "hidden"
-
 
 @dataclass
 class Ledger:
@@ -39,52 +37,35 @@ class Ledger:
 
 
 def take_stock(folder: Path, limit: int | None = None, seed: int = 0) -> Ledger:
-    """Count every file below ``folder``. What is unreadable shows when the images are decoded: see ``Ledger.drop``.
+    """Count every file below ``folder``, hidden ones aside. What is unreadable shows when decoded: see ``Ledger.drop``.
 
     limit: use this many images, drawn with ``seed``, as the training does.
 
     Raises:
         UserError: where there is no such folder, or no image in it.
     """
-    images = folders.find_images(folder)
-    real = {path: os.path.realpath(path) for path in images}
-    top = os.path.realpath(folder)
-    by_link = {path: real[path] != os.path.join(top, path.relative_to(folder)) for path in images}
-    first: dict[str, Path] = {}
-    for path in sorted(images, key=by_link.get):  # a file is used under its own name, not under a link's
-        first.setdefault(real[path], path)
-    used = [path for path in images if first[real[path]] == path]
-    repeated = [(path, first[real[path]]) for path in images if first[real[path]] != path]
-    ignored, notes = others(folder, set(images))
-    drawn = used
+    listing = folders.look_through(folder)
+    if not listing.used:
+        folders.find_images(folder, skip_bad=True)  # says what there is instead
+    shut = [(shown(path, folder), reason) for path, reason in listing.unreadable]
+    notes = [f"The folder {name} cannot be looked into ({reason})." for name, reason in shut]
+    repeated = []
+    for path, first in listing.repeated:
+        if path.is_dir():
+            notes.append(f"The folder {shown(path, folder)} leads to {shown(first, folder)}, which is counted already.")
+        else:
+            repeated.append((path, first))
+    mends = sorted({folders.MENDS[ending] for ending in listing.ignored if ending in folders.MENDS})
+    notes += [f"`pip install {mend}` lets more kinds of images be read." for mend in mends]
+    used = listing.used
     if limit is not None and limit < len(used):
-        drawn = [used[i] for i in folders.draw(len(used), limit, seed).tolist()]
-        notes.append(f"{len(used) - limit:,} images are left out: --limit {limit} draws that many with seed {seed}.")
-    heic = sum(ignored[ending] for ending in (".heic", ".heif"))
-    if heic:
-        notes.append(f"{heic} HEIC files are ignored; `pip install pillow-heif` lets them be read.")
-    found = len(images) + ignored.total()
-    return Ledger(found, drawn, ignored, [], repeated, len(used) - len(drawn), notes)
-
-
-def others(folder: Path, images: set[Path]) -> tuple[Counter, list[str]]:
-    """How many files below ``folder`` are not among ``images``, by ending; and notes on folders passed over."""
-    ignored, notes, seen = Counter(), [], set()
-    for where, inside, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:
-            notes.append(f"{shown(Path(where), folder)} leads to a folder that is counted already.")
-            inside[:] = []
-            continue
-        seen.add(real)
-        hidden = sorted(name for name in inside if name.startswith("."))
-        notes += [f"The hidden folder {shown(Path(where, name), folder)} is not looked into." for name in hidden]
-        inside[:] = sorted(set(inside) - set(hidden))
-        for name in names:
-            if Path(where, name) not in images:
-                ending = os.path.splitext(name)[1].lower()
-                ignored[HIDDEN if name.startswith(".") else ending or "no ending"] += 1
-    return ignored, notes
+        used = [used[i] for i in folders.draw(len(used), limit, seed).tolist()]
+        more = len(listing.used) - limit
+        notes.append(f"{more:,} images are left out: --limit {limit} draws that many with seed {seed}.")
+    notes.append("Hidden files and folders are not looked at.")
+    ignored = Counter({ending or "no ending": count for ending, count in listing.ignored.items()})
+    found = len(listing.used) + ignored.total() + len(repeated)
+    return Ledger(found, used, ignored, [], repeated, len(listing.used) - len(used), notes)
 
 
 def shown(path: Path, folder: Path) -> str:

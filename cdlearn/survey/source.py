@@ -18,8 +18,9 @@ from cdlearn.runtime.errors import UserError
 class Source:
     """N images and where they came from.
 
-    title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S) as the network sees them;
-    labels: (N,) or None; key: changes with any of the files. A named data set has no folder, files or stock.
+    title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S), at the side at which they
+    are kept; size: the side of what the network sees; labels: (N,) or None; key: changes with any of the files. A named
+    data set has no folder, files or stock.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Source:
     names: list[str]
     files: list[Path]
     images: Tensor
+    size: int
     labels: np.ndarray | None
     classes: tuple[str, ...]
     stock: ledger.Ledger | None
@@ -52,7 +54,7 @@ class Source:
 
     def ledger(self) -> dict:
         """For the page: see ``ledger`` of cdlearn.pages.contents.Contents."""
-        stock, size = self.stock, self.images.shape[-1]
+        stock, size = self.stock, self.size
         if stock is None:
             return {"found": len(self.names), "used": len(self.names), "notes": [f"{self.title} is a named data set."]}
         folder, of = self.folder, ledger.shown
@@ -78,14 +80,15 @@ def opened(data: str, limit: int | None, config: Config, root: Path, progress: b
     """
     folder = Path(data)
     if not folder.is_dir():
-        images = load(data, config.size, limit, config.seed, root=root, progress=progress)
+        images = load(data, config.size, limit, config.seed, root=root, progress=progress, stored=config.stored)
         labels = None if images.labels is None else images.labels.numpy()
         key = hashlib.sha256(f"{data} {limit} {config.size} {config.seed} {len(images)}".encode()).hexdigest()[:16]
         names = [f"{data} {number:06d}" for number in range(len(images))]
-        return Source(data, None, names, [], images.images, labels, images.classes, None, key)
+        return Source(data, None, names, [], images.images, config.size, labels, images.classes, None, key)
     stock = ledger.take_stock(folder, limit, config.seed)
     files = stock.used
-    pixels, good = folders.decoded(files, config.size, True, root, progress)
+    side = config.stored or folders.stored_side(files, config.size)  # as for the training, whose cache serves here, too
+    pixels, good = folders.decoded(files, side, True, root, progress)
     read = set(good)
     stock.drop({path: why(path, folder, config.size) for number, path in enumerate(files) if number not in read})
     if not good:
@@ -93,8 +96,8 @@ def opened(data: str, limit: int | None, config: Config, root: Path, progress: b
     labels, classes = folders.classes_of(stock.used, folder)
     labels = None if labels is None else labels.numpy()
     names = [ledger.shown(path, folder) for path in stock.used]
-    key = folders.cache_key(stock.used, config.size)
-    return Source(folder.resolve().name, folder, names, stock.used, pixels, labels, classes, stock, key)
+    key = folders.cache_key(stock.used, side)
+    return Source(folder.resolve().name, folder, names, stock.used, pixels, config.size, labels, classes, stock, key)
 
 
 def why(path: Path, folder: Path, size: int) -> str:
