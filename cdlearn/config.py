@@ -21,7 +21,7 @@ class Config:
     # what is learned from
     data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
-    stored: int = 0  # side at which images are kept, to cut crops from; 0: up to twice size, as far as the files go
+    stored: int = 0  # side at which images are kept, for crops of real detail; 0: up to twice size, which scores better
     limit: int | None = None  # this many images, drawn with the seed; None takes all
     seed: int = 42  # the paper's
     # the network

@@ -229,9 +229,9 @@ def fit(
         trainer.restore(checkpoint.read(out / "checkpoint.pt"))
     if distributed.rank() > 0:
         out, progress = None, False
-    elif out and not resume:
-        save(trainer, out)  # so that a good checkpoint exists from the start, and a full disk shows now
     with caught_signals() as caught:
+        if out and not resume:
+            save(trainer, out)  # so that a good checkpoint exists from the start, and a full disk shows now
         run(trainer, out, progress, after_epoch, caught)
     trainer.model.history = trainer.history
     return trainer.model.eval()

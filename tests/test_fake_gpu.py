@@ -174,6 +174,7 @@ def as_on_cuda(fake, monkeypatch):
     monkeypatch.setattr(trainer, "tune", lambda device: None)
     monkeypatch.setattr(devices, "fast_bf16", lambda device: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(FakeTensorMode, "avoid_device_init", True)  # else it would believe that, too
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **given: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**33, 2**34))
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": None)

@@ -1,8 +1,8 @@
 """What lies in folders besides good images, and what befalls the cache: no wrong class, no endless wait, no litter."""
 
 import os
-import subprocess
-import sys
+import signal
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,57 +59,64 @@ def test_a_folder_that_cannot_be_read_is_named_or_left_out(pictures, monkeypatch
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-def test_a_pipe_is_not_waited_for(pictures):
+def test_a_pipe_is_not_waited_for(pictures, monkeypatch, capsys):
     os.mkfifo(pictures / "cats" / "x.jpg")
-    code = "import sys; from cdlearn.data import load; print(len(load(sys.argv[1], 8, skip_bad=True)))"
-    done = subprocess.run([sys.executable, "-c", code, pictures], capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines()[-2:] == ["skipped 1 of 13 files that cannot be read", "12"]
-    with pytest.raises(UserError, match=r"x\.jpg \(not a file\)"):
-        data.load(str(pictures), 8)
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waits"))
+    signal.alarm(20)
+    try:
+        with pytest.raises(UserError, match=r"x\.jpg \(not a file\)"):
+            data.load(str(pictures), 8)
+        assert len(data.load(str(pictures), 8, skip_bad=True)) == 12
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert capsys.readouterr().out == "skipped 1 of 13 files that cannot be read\n"
 
 
 def test_more_than_the_disk_holds_is_refused_before_it_is_written(pictures, mapped, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
     with pytest.raises(UserError, match=r"12 images of 11000 x 11000 pixels take 4\.4 GB and .* has 1\.0 GB free"):
         data.load(str(pictures), 32, stored=11_000, root=mapped.parent)
-    assert not list(mapped.glob("*"))
+    assert not list(mapped.glob("[!.]*"))
     with pytest.raises(UserError, match="too large; pass a smaller --size"):
         data.load(str(pictures), 200_000, stored=200_000, root=mapped.parent)
 
 
-KILLED = """
-import os, sys
-from cdlearn.data import cache, load
-cache.IN_MEMORY = 0
-decode = cache.decode
-def last(path, size):
-    if path.name == "09.png":
-        os.kill(os.getpid(), 9)
-    return decode(path, size)
-cache.decode = last
-load(sys.argv[1], 8, root=sys.argv[2])
-"""
+def builds_beside(pictures, root, at_the_tenth) -> int:
+    """Another process that loads the pictures and calls ``at_the_tenth`` on its way; gives its number."""
+    child = os.fork()
+    if not child:
+        decode = cache.decode
+        cache.decode = lambda path, size: (path.name == "09.png" and at_the_tenth(), decode(path, size))[1]
+        try:
+            data.load(str(pictures), 8, root=root)
+        finally:
+            os._exit(0)
+    return child
 
 
-def test_what_a_killed_build_left_is_removed(pictures, mapped, capsys):
-    done = subprocess.run([sys.executable, "-c", KILLED, pictures, mapped.parent], timeout=60)
-    assert done.returncode == -9 and len(list(mapped.glob("*.part"))) == 1
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_what_a_killed_build_left_is_removed(pictures, mapped):
+    child = builds_beside(pictures, mapped.parent, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(list(mapped.glob("*.part"))) == 1
     with cache.building(mapped):  # one that is being built is left alone
         cache.sweep(mapped)
         assert len(list(mapped.glob("*.part"))) == 1
     Image.new("RGB", (9, 9)).save(pictures / "cats" / "new.png")  # another key
     assert len(data.load(str(pictures), 8, root=mapped.parent)) == 13
-    assert {path.suffix for path in mapped.glob("*")} == {".npy"} and len(list(mapped.glob("*"))) == 2
+    assert [path.suffix for path in mapped.glob("[!.]*")] == [".npy", ".npy"]
 
 
-def test_two_that_want_the_same_images_decode_them_once(pictures, mapped):
-    code = KILLED.replace("os.kill(os.getpid(), 9)", "import time; print('in', flush=True); time.sleep(1)")
-    other = subprocess.Popen([sys.executable, "-c", code, pictures, mapped.parent], stdout=subprocess.PIPE, text=True)
-    assert other.stdout.readline() == "in\n"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "decode_all", lambda *_: pytest.fail("decoded twice"))
-        assert len(data.load(str(pictures), 8, root=mapped.parent)) == 12
-    assert other.wait(60) == 0
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_two_that_want_the_same_images_decode_them_once(pictures, mapped, monkeypatch, capsys):
+    ready, tell = os.pipe()
+    child = builds_beside(pictures, mapped.parent, lambda: (os.write(tell, b"!"), time.sleep(0.5)))
+    assert os.read(ready, 1) == b"!"
+    monkeypatch.setattr(cache, "decode_all", lambda *_: pytest.fail("decoded twice"))
+    assert len(data.load(str(pictures), 8, root=mapped.parent)) == 12
+    assert "another process decodes" in capsys.readouterr().out
+    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "header", "shape", "kept"])

@@ -49,10 +49,10 @@ def test_a_stored_picture_is_sharp_or_small(monkeypatch):
     monkeypatch.setattr(course, "display", shown.append)
     noise = np.random.default_rng(0).random((900, 900))
     for picture in (np.zeros((9, 9)), noise):
-        figure = Figure(figsize=(4, 3))
+        figure = Figure(figsize=(6, 5))
         figure.subplots().imshow(picture)
         course.show(figure)
     plain, noisy = shown
-    assert plain.width == noisy.width == 400 and len(plain.data) < 150_000
+    assert plain.width == noisy.width == 600 and len(plain.data) < 150_000
     sides = [int.from_bytes(image.data[16:20], "big") for image in shown]  # the width that a PNG's header says
-    assert sides == [600, 400]
+    assert sides == [900, 600]

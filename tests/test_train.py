@@ -122,14 +122,17 @@ def start(*arguments, cwd):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_stopped_from_outside_a_run_leaves_the_step_it_came_to(tmp_path, number, code):
-    """Longer than any test, so that the signal always finds it at work; the same steps are then taken here."""
-    endless, run = tiny(epochs=1_000_000), tmp_path / "run"
+    """The run is so long that the signal always finds it at work; the same steps are then taken here."""
+    endless, run = tiny(epochs=5_000), tmp_path / "run"
     process = start(*options(epochs=endless.epochs, out=run), cwd=tmp_path)
-    while not (run / "checkpoint.pt").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        while not (run / "checkpoint.pt").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code
     if number != signal.SIGKILL:
         assert f"--resume {run}" in errors

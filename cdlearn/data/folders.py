@@ -139,6 +139,10 @@ def stored_side(paths: list[Path], size: int) -> int:
     A crop of a quarter of the area then has a pixel for each of the view's; more would cost memory and time. Images of
     many sizes are kept at one side: the median of the originals' shorter sides, because beyond it most would only be
     enlarged, but not below ``size`` where there are larger ones. Looks at the headers of up to 256 files.
+
+    Measured on 5,000 photographs of 64 px, trained at 32 px for about as long, over three seeds: kept at 64 px instead
+    of 32, NMI rises from 0.234 to 0.248 (backbone) and from 0.205 to 0.227 (output), kNN accuracy from 0.535 to 0.551
+    and from 0.394 to 0.429. Every seed gains in each of the four (figures/records/stored-size.csv).
     """
     step = -(-len(paths) // SAMPLED)
     sides = [side for side in map(shorter_side, paths[::step]) if side]

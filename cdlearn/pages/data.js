@@ -139,9 +139,10 @@ function pageSoon(atlas, number, part) {
 async function decodePage(text, part) {
   const blob = new Blob([decode(text)], { type: "image/jpeg" });
   const whole = await createImageBitmap(blob);
-  if (part === 1) return whole;
+  if (part === 1) return Object.assign(whole, { part });
   const resizeWidth = Math.ceil(whole.width * part), resizeHeight = Math.ceil(whole.height * part);
   const small = await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "medium" });
+  small.part = small.width / whole.width; // not every browser resizes
   whole.close();
   return small;
 }
@@ -156,9 +157,9 @@ function partFor(atlas, side) {
   return side <= cell / 4 ? 0.25 : side <= cell / 2 ? 0.5 : 1;
 }
 
-// Draw a cell of a decoded page. A page may be cut short on the right, so its scale comes from its part, not its width.
-function drawCell(context, atlas, bitmap, part, column, row, x, y, side) {
-  const c = page[atlas + "Atlas"].cell * part;
+// Draw a cell of a decoded page.
+function drawCell(context, atlas, bitmap, column, row, x, y, side) {
+  const c = page[atlas + "Atlas"].cell * bitmap.part;
   context.drawImage(bitmap, column * c, row * c, c, c, x, y, side, side);
 }
 
@@ -174,7 +175,7 @@ const seen = new IntersectionObserver((entries) => {
     pageSoon(atlas, number, part).then((bitmap) => {
       const context = target.getContext("2d");
       context.imageSmoothingQuality = "high";
-      drawCell(context, atlas, bitmap, part, column, row, 0, 0, target.width);
+      drawCell(context, atlas, bitmap, column, row, 0, 0, target.width);
     });
   }
 }, { rootMargin: "300px" });

@@ -99,7 +99,7 @@ function listen() {
   });
   const lift = (event) => {
     if (!pointers.delete(event.pointerId)) return;
-    if (lasso && event.type === "pointerup") select(inside(lasso), "in the lasso");
+    if (lasso?.length > 2 && event.type === "pointerup") select(inside(lasso), "in the lasso");
     else if (moved <= 4 && event.type === "pointerup") {
       const slot = pick(...spot(event));
       if (slot >= 0) openImage(slot, false);

@@ -87,8 +87,7 @@ const listed = (slots) => inFileOrder(slots).map(fileOf).join("\n");
 
 const csvCell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 function csv(slots) {
-  const x = (slot) => data.x[slot].toFixed(4), y = (slot) => (1 - data.y[slot]).toFixed(4);
-  const columns = [["file", fileOf], ["x", x], ["y", y]];
+  const columns = [["file", fileOf]];
   if (data.labels) columns.push(["class", className]);
   if (data.k !== null) columns.push(["cluster", (slot) => data.clusters[slot]]);
   page.heads.forEach((_, j) => columns.push([headName(j), (slot) => answer(j, slot).toFixed(2)]));

@@ -90,40 +90,47 @@ function newTiles() {
   front = { scale, spots, chosen, side: sideAt(scale), tiles: new Map(), asked: new Set() };
 }
 
-// In the far view, one representative per square of the screen, so that none covers another.
+// In the far view, one image per square of the screen, so that none covers another: representatives, which have pages
+// of their own, or the images of a small selection.
 function spread(scale) {
-  const cell = REPRESENTATIVE + 4, squares = new Map();
-  const atlas = page.overview.length ? "overview" : "map";
-  const from = page.overview.length ? page.overview : Array.from({ length: page.n }, (_, i) => i);
-  from.forEach((slot, place) => {
-    if (selection && !selection.has[slot]) return;
+  const cell = REPRESENTATIVE + 4, squares = new Map(), few = selection && selection.slots.length <= 3000;
+  const atlas = few || !page.overview.length ? "map" : "overview";
+  const from = few ? selection.slots : page.overview.length ? page.overview : data.x.keys();
+  let at = 0;
+  for (const slot of from) {
+    const place = atlas === "map" ? slot : at++;
+    if (selection && !selection.has[slot]) continue;
     const x = data.x[slot] * scale, y = data.y[slot] * scale, column = Math.floor(x / cell), row = Math.floor(y / cell);
     const key = column + "," + row;
     if (!squares.has(key)) squares.set(key, { slot, place, atlas, x: column * cell + 2, y: row * cell + 2 });
-  });
+  }
   return [...squares.values()];
 }
 
-function drawTile(set, column, row) {
+function drawTile(set, column, row, before) {
   const span = TILE / set.scale, x0 = column * span, y0 = row * span, margin = LARGEST / set.scale;
   const sharp = Math.round(TILE * dpr), canvas = make("canvas", { width: sharp, height: sharp });
   const context = canvas.getContext("2d");
   const tile = { canvas, missing: new Set(), stale: false };
   if (x0 > 1 + margin || y0 > 1 + margin || x0 + span < -margin || y0 + span < -margin) return tile;
   context.imageSmoothingQuality = "high";
-  if (set.spots) drawSpots(set, context, x0, y0, span, sharp);
+  const again = before && set.spots; // what was there stays: its page may have left the cache
+  if (again) context.drawImage(before.canvas, 0, 0);
+  else if (set.spots) drawSpots(set, context, x0, y0, span, sharp);
   context.scale(dpr, dpr);
   const show = (slot, atlas, place, x, y, side) => {
     if (x <= -side || y <= -side || x >= TILE || y >= TILE) return;
     const part = partFor(atlas, side * dpr), [number, across, down] = cellOf(atlas, place), colour = colourOf(slot);
     const edge = colour ? Math.max(1, Math.min(4, side * 0.09)) : 0;
-    if (edge) {
+    const bitmap = pageNow(atlas, number, part), key = `${atlas}-${number}/${part}`;
+    if (again && !before.missing.has(key)) return;
+    if (!bitmap) tile.missing.add(key);
+    if (!bitmap && again) return;
+    if (colour) {
       context.fillStyle = colour;
       context.fillRect(x, y, side, side);
     }
-    const bitmap = pageNow(atlas, number, part);
-    if (bitmap) return drawCell(context, atlas, bitmap, part, across, down, x + edge, y + edge, side - 2 * edge);
-    tile.missing.add(`${atlas}-${number}/${part}`);
+    if (bitmap) return drawCell(context, atlas, bitmap, across, down, x + edge, y + edge, side - 2 * edge);
     context.fillStyle = `rgb(${data.tones[slot]} ${data.tones[page.n + slot]} ${data.tones[2 * page.n + slot]})`;
     context.fillRect(x + edge, y + edge, side - 2 * edge, side - 2 * edge);
   };
@@ -227,7 +234,7 @@ function frame() {
       const x = whole(column * TILE - left), y = whole(row * TILE - top);
       let tile = front.tiles.get(key);
       if (!tile || tile.stale) {
-        if (performance.now() - began < SLICE) tile = drawTile(front, column, row);
+        if (performance.now() - began < SLICE) tile = drawTile(front, column, row, tile);
         else late = true;
       }
       front.tiles.delete(key); // and in again at the end: the first are those not seen for longest

@@ -8,7 +8,7 @@ function drawMarks() {
   const ring = (slot, thick) => { // with its image, which others on the map may cover
     const [x, y] = where(slot), part = partFor("map", side * dpr), [number, column, row] = cellOf("map", slot);
     const bitmap = pageNow("map", number, part);
-    if (bitmap) drawCell(marks, "map", bitmap, part, column, row, x - side / 2, y - side / 2, side);
+    if (bitmap) drawCell(marks, "map", bitmap, column, row, x - side / 2, y - side / 2, side);
     else pageSoon("map", number, part).then(redraw);
     for (const [colour, wide] of [[ground, thick + 3], [accent, thick]]) {
       marks.strokeStyle = colour;
