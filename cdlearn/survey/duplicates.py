@@ -14,7 +14,7 @@ from torch import Tensor
 from cdlearn.augment import luma, to_size
 from cdlearn.pages.contents import TIERS
 
-BLOCK = 4096  # images hashed at once
+BLOCK = 1024  # images hashed at once
 EVEN = 1e-3  # differences of values in 0-1 that count as none ...
 CLOSE_CALL = 0.05  # ... and of a picture's waves, in their standard deviations: saving again as JPEG turns such bits
 SIDE = 32  # pixels at which pictures are hashed
