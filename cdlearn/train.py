@@ -79,6 +79,8 @@ def _train(arguments: list[str], launch: Launch) -> None:
         raise
     trained = sum(row["seconds"] for row in model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
+    if images.labels is None:
+        print(f"nobody sorted these images; see all of them as the network does: python -m cdlearn.report {out}")
 
 
 if __name__ == "__main__":

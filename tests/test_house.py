@@ -25,9 +25,10 @@ FLOORS = (
     ("data", "checkpoint", "probes"),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
-    ("course", "doctor"),
+    ("survey",),
+    ("course", "doctor", "estimator"),
 )
-COMMANDS = ("train", "compare", "evaluate.__main__", "doctor.__main__")
+COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
 CORE = ("config", "augment", "backbones", "losses", "methods.cd", "trainer", "checkpoint", "evaluate")
 
 
