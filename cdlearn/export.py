@@ -14,7 +14,8 @@ from torch import nn
 
 from cdlearn import checkpoint
 from cdlearn.config import Config
-from cdlearn.runtime.commandline import Parser, guarded
+from cdlearn.results.run_folder import data_name, folder_of, make_folder
+from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.small_maps import SmallMapConv
 
@@ -88,8 +89,8 @@ def _export(arguments: list[str]) -> None:
         description="The backbone of a run for use without cdlearn: safetensors, torch.export and, if asked for, ONNX.",
         allow_abbrev=False,
     )
-    made.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
-    made.add_argument("--out", type=Path, metavar="DIR", help="folder for the files; RUN/export if not given")
+    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
+    made.add_argument("--out", type=folder, metavar="DIR", help="folder for the files; RUN/export if not given")
     made.add_argument("--onnx", action="store_true", help="write backbone.onnx, too (needs onnx and onnxscript)")
     asked = made.parse_args(arguments)
     for path in export(asked.run, asked.out or asked.run / "export", asked.onnx):
@@ -105,12 +106,10 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
     missing = [name for name in ("onnx", "onnxscript") if onnx and importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or leave --onnx away")
+    run = folder_of(Path(run))
     model, config = checkpoint.load_model(run)
     net = plain(model.backbone)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {out} ({error.strerror}); choose another --out") from error
+    make_folder(out)
     traced = program(net, config.size)
     contents = {
         "backbone.safetensors": safetensors.torch.save(
@@ -118,7 +117,7 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
         ),
         "config.json": (json.dumps(described(config, net.dim), indent=1) + "\n").encode(),
         "backbone.pt2": saved(traced),
-        "README.md": card(Path(run), config, net, onnx).encode(),
+        "README.md": card(run, config, net, onnx).encode(),
     }
     if onnx:
         contents["backbone.onnx"] = as_onnx(traced)
@@ -189,7 +188,7 @@ def described(config: Config, dim: int) -> dict:
 
 def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
     """README.md: the model card, with the scores that the run measured."""
-    state = checkpoint.read(run / "checkpoint.pt" if run.is_dir() else run)
+    state = checkpoint.read(run / "checkpoint.pt")
     ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem]) if config.backbone != "tiny" else ""
     parameters = sum(of.numel() for of in net.parameters())
     filled = dict(
@@ -201,7 +200,7 @@ def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
         scores=scores(run),
         ways=ways + EXPORTED + (ONNX if onnx else ""),
     )
-    return CARD.format(**(config.as_dict() | {"data": Path(config.data).name} | filled))
+    return CARD.format(**(config.as_dict() | {"data": data_name(config.data)} | filled))
 
 
 def scores(run: Path) -> str:

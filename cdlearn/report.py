@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cdlearn.pages.build import build
 from cdlearn.pages.contents import TIERS, Contents
-from cdlearn.runtime.commandline import Parser, guarded
+from cdlearn.results.run_folder import folder_of, make_folder
+from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.errors import UserError
 from cdlearn.survey import STAGES, survey, table
 
@@ -24,16 +25,17 @@ def _report(arguments: list[str]) -> None:
         description="One page on all images of a folder, as a run sees them: map, heads, clusters, near-duplicates.",
         allow_abbrev=False,
     )
-    made.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
     made.add_argument("--data", help="other images than the run's: a folder or a name")
     made.add_argument("--limit", type=int, help="this many of them, drawn with the run's seed")
     made.add_argument("--out", type=Path, metavar="FILE", help="the page; RUN/report.html if not given")
     made.add_argument("--stage", default=STAGES[0], help=f"features to measure distances between: {', '.join(STAGES)}")
     made.add_argument("--device", default="", help="cpu or cuda")
     asked = made.parse_args(arguments)
+    asked.run = folder_of(asked.run)
     out, progress = asked.out or asked.run / "report.html", sys.stderr.isatty()
-    if asked.out:
-        check_out(asked.out)
+    if asked.out or asked.run.is_dir():
+        check_out(out)
     try:
         found = survey(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress)
         with saving(out):
@@ -53,8 +55,7 @@ def check_out(out: Path) -> None:
     """Find out before an hour of work that the page cannot be written. Raises UserError naming the path."""
     if out.is_dir():
         raise UserError(f"{out} is a folder; --out takes the name of the page, such as {out / 'report.html'}")
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into; make it, or choose another --out")
+    make_folder(out.parent)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,8 @@ def test_the_table_has_clusters_classes_and_heads_and_comes_as_parquet_with_pyar
     [
         (["no/such/run"], "no checkpoint at no/such/run"),
         (["{run}", "--data", "no/such/folder"], "no folder and no data set named 'no/such/folder'"),
-        (["{run}", "--out", "no/folder/page.html"], "there is no folder no/folder"),
+        (["{run}", "--out", "/dev/null/page.html"], "/dev/null"),
+        (["{run}", "--data", ""], "data is empty"),
         (["{run}", "--out", "{run}"], "is a folder; --out takes the name of the page"),
         (["{run}", "--stage", "middle"], "unknown stage 'middle'"),
         (["{run}", "--limit", "0"], "limit 0"),

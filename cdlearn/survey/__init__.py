@@ -6,7 +6,7 @@ No label is used; those that the names of folders give are only passed on, to co
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import NAMES
 from cdlearn.pages.contents import TIERS, Contents
+from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.survey import clusters, graph, place
 from cdlearn.survey.cache import Cache
 from cdlearn.survey.parts import STAGES, Parts
 from cdlearn.survey.source import Source, opened
+from cdlearn.trainer import fingerprint
 
 NEIGHBOURS = 12  # of each image that the page is given
 OUTLIERS = 60
@@ -68,30 +70,38 @@ def survey(
     Raises:
         UserError: naming the run, folder or file at fault, and the mend.
     """
-    run = Path(run)
-    run = run.parent if run.name == "checkpoint.pt" else run
+    run = folder_of(Path(run))
     if stage not in STAGES:
         raise UserError(f"unknown stage {stage!r}; there are {' and '.join(STAGES)}")
     model, config = checkpoint.load_model(run)
-    source = opened(*asked(run, config, data, limit), config, Path(root), progress)
+    source = opened(asked(run, config, data, limit), Path(root), progress)
     model.to(pick_device(device), memory_format=torch.channels_last)
-    kept = Cache(run / "report-cache" if cache else None, fingerprint(run, source))
+    kept = Cache(run / "report-cache" if cache else None, cache_key(run, source))
     parts = Parts(model, config, source, stage, kept, progress)
-    return summed_up(parts, source, checkpoint.read(run / "checkpoint.pt")["history"], notes(run, config, stage))
+    state = checkpoint.read(run / "checkpoint.pt")
+    told = notes(run, config, stage) | {"learned from": learned_from(state, source)}
+    return summed_up(parts, source, checkpoint.progress(state)[-1], told)
 
 
-def asked(run: Path, config: Config, data: str | None, limit: int | None) -> tuple[str, int | None]:
-    """The images to look at, and how many. Raises UserError where the run's own folder is gone."""
-    if limit is not None and limit < 1:
-        raise UserError(f"limit {limit}: must be at least 1")
+def asked(run: Path, config: Config, data: str | None, limit: int | None) -> Config:
+    """The run's settings with the images to look at. Raises UserError for wrong ones, or when the run's are gone."""
     if data is not None:
-        return data, limit
-    if config.data not in NAMES and not Path(config.data).is_dir():
-        raise UserError(f"{run} was trained on {config.data}, and there is no such folder now; pass --data FOLDER")
-    return config.data, limit or config.limit
+        wanted = replace(config, data=data, limit=limit)
+    else:
+        wanted = config if limit is None else replace(config, limit=limit)
+        if config.data not in NAMES and not Path(config.data).is_dir():
+            raise UserError(f"{run} was trained on {config.data}, and there is no such folder now; pass --data FOLDER")
+    wanted.check()
+    return wanted
 
 
-def fingerprint(run: Path, source: Source) -> str:
+def learned_from(state: dict, source: Source) -> str:
+    """Whether the run saw these very images in its training."""
+    same = state.get("images") == fingerprint(source.images)
+    return "these images" if same else "other images than these, or these before some were added, changed or removed"
+
+
+def cache_key(run: Path, source: Source) -> str:
     """Changes with the weights, with the settings and with any of the files."""
     digest = hashlib.sha256(b"1" + source.key.encode())
     digest.update((run / "checkpoint.pt").read_bytes())
@@ -132,7 +142,7 @@ def summed_up(parts: Parts, source: Source, history: list[dict], notes: dict[str
         outlier_score=f"mean distance to its {min(graph.NEAR, distance.shape[1])} nearest neighbours",
         curves=history,
         ledger=ledger,
-        notes=notes,
+        notes=notes | {"heads": f"{len(shown)} of {answers.shape[1]} are shown; {notes['heads']}"},
     )
     duplicate_of = np.full(len(xy), -1)
     for group in reversed([group for group in groups if group["tier"] != TIERS[2]]):  # the surest has the last word
@@ -147,14 +157,15 @@ def notes(run: Path, config: Config, stage: str) -> dict[str, str]:
     settings = ", ".join(f"{name} {value}" for name, value in config.as_dict().items() if name != "data")
     return {
         "run": run.resolve().name,  # names without their place: a page is made to be passed on
-        "trained on": Path(config.data).name,
+        "trained on": data_name(config.data),
         "settings": settings,
         "distances": f"Euclidean between {what}, scaled to length 1: 0 is the same direction, 1.41 a right angle",
         "map": f"t-SNE (openTSNE), perplexity {place.PERPLEXITY:g}, from the {graph.NEIGHBOURS} nearest neighbours",
-        "heads": "ordered without labels: spread x agreement of two views x square root of how many heads say the same",
+        "heads": "none repeats one before it (|r| < 0.7); ordered without labels, by spread x agreement of two views x "
+        "square root of how many heads say the same",
         "clusters": f"K-means on the features above, up to k = {clusters.LARGEST}",
         "versions": ", ".join(
             [f"Python {platform.python_version()}"]
-            + [f"{name} {version(name)}" for name in ("cdlearn", "torch", "scikit-learn", "openTSNE", "pillow")]
+            + [f"{name} {version(name)}" for name in ("torch", "scikit-learn", "openTSNE", "pillow")]
         ),
     }

@@ -72,13 +72,13 @@ class Source:
         }
 
 
-def opened(data: str, limit: int | None, config: Config, root: Path, progress: bool) -> Source:
-    """The images that ``data`` names, at the size that the run's network sees.
+def opened(config: Config, root: Path, progress: bool) -> Source:
+    """The images that a Config names, at the size that the run's network sees.
 
     Raises:
         UserError: where there is neither folder nor data set, or no image can be read.
     """
-    folder = Path(data)
+    data, limit, folder = config.data, config.limit, Path(config.data)
     if not folder.is_dir():
         images = load(data, config.size, limit, config.seed, root=root, progress=progress, stored=config.stored)
         labels = None if images.labels is None else images.labels.numpy()
