@@ -264,6 +264,10 @@ def test_every_tab_opens_with_the_keyboard_and_odd_names_are_text(opened):
     assert page.locator("#panel-run svg").count() == 2
     page.click("summary")
     assert page.locator("#panel-run .lines").inner_text() == "bad <i>.png: damaged"
+    page.click("#tab-duplicates")
+    page.click("text=Select all but the first of each")
+    last = N - 1 - len(ODD_NAMES)
+    assert page.evaluate("selection.slots.map(fileOf)") == [f"folder {last % 3}/{last:04d}.png"]
     page.click("#tab-selection")
     page.fill("#panel-selection input", "<script>")
     page.keyboard.press("Enter")

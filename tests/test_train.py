@@ -271,7 +271,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdopen", lambda descriptor, mode: Full(io.FileIO(descriptor, mode)))
-        with pytest.raises(UserError, match=r"cannot save .*No space left.*is whole"):
+        with pytest.raises(UserError, match=r"cannot save .*No space left.*is intact"):
             checkpoint.save(path, {"step": 2})
     assert checkpoint.read(path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]

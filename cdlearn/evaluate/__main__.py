@@ -29,7 +29,7 @@ def _evaluate(arguments: list[str]) -> None:
     made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
     made.add_argument("--data", help="other images than the run's: a name or a folder")
     made.add_argument("--limit", type=int, help="this many of them")
-    made.add_argument("--device", default="", help="cpu or cuda")
+    made.add_argument("--device", default="", help="cpu, cuda or mps")
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
     asked = made.parse_args(arguments)
     run = folder_of(asked.run)

@@ -183,7 +183,8 @@ function select(slots, says = "", terms = []) {
 // Draw everything anew, after a change of colours (`anew`) or of the selection.
 function repaint(anew = true) {
   if (anew) usePaint();
-  ground = getComputedStyle(document.documentElement).getPropertyValue("--ground").trim() || "#fff";
+  const styles = getComputedStyle(document.documentElement);
+  for (const name of ["ground", "accent", "ink"]) theme[name] = styles.getPropertyValue("--" + name).trim();
   drawBase();
   newTiles();
   redraw();

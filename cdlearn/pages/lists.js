@@ -132,13 +132,17 @@ const groupOf = (group) => card({}, hint(sentence(group.reason)), some(group.ima
 function fillDuplicates() {
   fill("duplicates", page.tiers.map((tier) => {
     const groups = page.duplicates.filter((group) => group.tier === tier);
+    const copies = [...new Set(groups.flatMap((group) => group.images.slice(1)))];
+    const pick = button("Select all but the first of each", () => select(copies, `like one before (${tier})`));
     return [make("h2", {}, `${sentence(tier)}: ${count(groups.length, "group")}`), hint(MEANING[tier]),
-      groups.length > 0 && some(groups, groupOf, 20, "cards")];
+      groups.length > 0 && [row(pick), some(groups, groupOf, 20, "cards")]];
   }));
 }
 
 function fillOutliers() {
+  const slots = page.outliers.map(([slot]) => slot);
   fill("outliers", hint(`Images that stand alone, the strangest first. The number is the ${page.outlierScore}.`),
+    row(button("Select them", () => select(slots, "among the outliers"))),
     some(page.outliers, ([slot, score]) => imageButton(slot, 96, digits(score)), 60));
 }
 

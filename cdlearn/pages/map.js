@@ -139,14 +139,15 @@ function drawTile(set, column, row, before) {
       show(slot, atlas, place, x - column * TILE, y - row * TILE, REPRESENTATIVE);
     }
   } else {
-    const reach = set.side / 2 / set.scale;
+    const few = selection && selection.slots.length <= 300; // they are drawn large enough to be seen
+    const sides = [set.side, few ? Math.max(set.side, REPRESENTATIVE) : set.side], reach = sides[1] / 2 / set.scale;
     const inside = [...around(x0 - reach, y0 - reach, x0 + span + reach, y0 + span + reach)];
     for (const chosen of selection ? [0, 1] : [1]) {
       context.globalAlpha = chosen ? 1 : DIMMED;
       for (const slot of inside) {
         if (selection && selection.has[slot] !== chosen) continue;
-        const x = (data.x[slot] - x0) * set.scale - set.side / 2, y = (data.y[slot] - y0) * set.scale - set.side / 2;
-        show(slot, "map", slot, x, y, set.side);
+        const x = (data.x[slot] - x0) * set.scale, y = (data.y[slot] - y0) * set.scale, side = sides[chosen];
+        show(slot, "map", slot, x - side / 2, y - side / 2, side);
       }
     }
   }
@@ -208,14 +209,14 @@ function redraw() {
   requestAnimationFrame(frame);
 }
 
-let ground = "#fff";
+const theme = {}; // colours of the page that the map needs: ground, accent, ink
 function frame() {
   waiting = false;
   const began = performance.now(), zooming = front.scale !== view.scale;
   if (zooming && began - zoomedAt > 110) newTiles();
   const settled = front.scale === view.scale;
   pen.setTransform(dpr, 0, 0, dpr, 0, 0);
-  pen.fillStyle = ground;
+  pen.fillStyle = theme.ground;
   const left = view.x * view.scale - width / 2, top = view.y * view.scale - height / 2; // of the screen, on the map
   let late = !settled;
   if (!settled) {

@@ -3,8 +3,7 @@
 function drawMarks() {
   marks.setTransform(dpr, 0, 0, dpr, 0, 0);
   marks.clearRect(0, 0, width, height);
-  const accent = getComputedStyle(document.documentElement).getPropertyValue("--accent");
-  const side = front.spots ? REPRESENTATIVE : sideAt(view.scale);
+  const { ground, accent, ink } = theme, side = front.spots ? REPRESENTATIVE : sideAt(view.scale);
   const ring = (slot, thick) => { // with its image, which others on the map may cover
     const [x, y] = where(slot), part = partFor("map", side * dpr), [number, column, row] = cellOf("map", slot);
     const bitmap = pageNow("map", number, part);
@@ -49,7 +48,7 @@ function drawMarks() {
       marks.roundRect(x - wide / 2, y - 11, wide, 22, 11);
       marks.fill();
       marks.stroke();
-      marks.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+      marks.fillStyle = ink;
       marks.fillText(cluster, x, y + 1);
     });
   }

@@ -4,7 +4,7 @@
 
 const count = (n, of = "image") => `${n.toLocaleString("en")} ${of}${n === 1 ? "" : "s"}`;
 const percent = (share) => (share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`);
-const digits = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
+const digits = (value) => (typeof value === "number" ? value.toFixed(2).replace("-", "−") : "–");
 const say = (text) => ($("live").textContent = text);
 
 const button = (text, act, more = {}) => make("button", { type: "button", onclick: act, ...more }, text);
