@@ -53,7 +53,7 @@ def exported(tmp_path_factory):
         pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
         np.save(out / "images.npy", (pixels / 255).numpy())
         made[out] = run, pixels
-    done = subprocess.run([sys.executable, "-c", STRANGER, *made], capture_output=True, text=True, timeout=120, cwd="/")
+    done = subprocess.run([sys.executable, "-c", STRANGER, *made], capture_output=True, text=True, timeout=400, cwd="/")
     assert done.returncode == 0, done.stderr
     return made
 

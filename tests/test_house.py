@@ -98,7 +98,7 @@ import cdlearn.probes, cdlearn.heads, cdlearn.course.checks.start
 assert cdlearn.heads is cdlearn.probes and cdlearn.probes.__name__ == "cdlearn.probes"
 assert check_purity is cdlearn.course.checks.start.check_purity
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_a_name_that_never_was_is_missing():
