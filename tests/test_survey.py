@@ -256,7 +256,7 @@ def test_copies_count_as_such_and_other_pictures_do_not():
 def test_a_chain_of_copies_is_one_group_and_the_surer_tier_keeps_its_own():
     bits = np.zeros((6, 2, 64), bool)
     bits[3:] = np.random.default_rng(0).random((3, 2, 64)) < 0.5
-    colours = np.zeros((6, 192), np.float16)
+    colours = np.zeros((6, 768), np.uint8)
     neighbours = np.array([[1], [2], [1], [4], [3], [0]])
     distance = np.array([[0.0], [0.0], [0.0], [0.01], [0.01], [1.0]])
     made = duplicates.groups([[0, 1]], bits, colours, neighbours, np.maximum(distance, 0.001) + 0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.fft import dctn
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -14,7 +15,7 @@ from torch import Tensor
 from cdlearn.augment import luma, to_size
 from cdlearn.pages.contents import TIERS
 
-BLOCK = 1024  # images hashed at once
+BLOCK = 1024  # images hashed, or pairs compared, at once
 EVEN = 1e-3  # differences of values in 0-1 that count as none ...
 CLOSE_CALL = 0.05  # ... and of a picture's waves, in their standard deviations: saving again as JPEG turns such bits
 SIDE = 32  # pixels at which pictures are hashed
@@ -49,10 +50,10 @@ def same_bytes(files: list[Path], progress: Callable[[list], Iterable] = iter) -
 def hashed(images: Tensor, progress: Callable[[list], Iterable] = iter) -> tuple[np.ndarray, np.ndarray]:
     """Two perceptual hashes and the rough colours of uint8 images (N, 3, H, W).
 
-    Returns bits, bool (N, 2, 64), and colours, float16 (N, 3 GRID^2) in 0-1.
+    Returns bits, bool (N, 2, 64), and colours, uint8 (N, 3 GRID^2).
     """
     if not len(images):
-        return np.empty((0, 2, 64), bool), np.empty((0, 3 * GRID**2), np.float16)
+        return np.empty((0, 2, 64), bool), np.empty((0, 3 * GRID**2), np.uint8)
     parts = [pictures(images[start : start + BLOCK]) for start in progress(range(0, len(images), BLOCK))]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
@@ -72,7 +73,7 @@ def pictures(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
     slow[:, 0] = False  # the mean lightness: the colours compare it
     lighter = np.diff(luma(rough)[:, 0].numpy(), axis=2)[:, :8] > EVEN
     bits = np.stack([slow, lighter.reshape(len(grey), 64)], axis=1)
-    return bits, to_size(images, GRID).reshape(len(images), -1).numpy().astype(np.float16)
+    return bits, (to_size(images, GRID) * 255).round().to(torch.uint8).reshape(len(images), -1).numpy()
 
 
 def near_pictures(bits: np.ndarray, colours: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +89,11 @@ def near_pictures(bits: np.ndarray, colours: np.ndarray, neighbours: np.ndarray)
         bits_off = (bits[rows] != bits[other]).sum(axis=2).max(axis=1)
         near = bits_off <= DIFFERENT
         rows, other, bits_off = rows[near], other[near], bits_off[near]
-        alike = np.abs(colours[rows] - colours[other]).mean(axis=1, dtype=np.float32) <= COLOUR
+        alike = np.zeros(len(rows), bool)
+        for start in range(0, len(rows), BLOCK):  # all at once would take a gigabyte for 100,000 images
+            some = slice(start, start + BLOCK)
+            apart = colours[rows[some]].astype(np.int16) - colours[other[some]]
+            alike[some] = np.abs(apart).mean(axis=1) <= 255 * COLOUR
         pairs.append(np.sort(np.stack([rows, other], axis=1)[alike], axis=1))
         differ.append(bits_off[alike])
     if not pairs:
