@@ -37,7 +37,7 @@ class Config:
     alpha: float = 1.0  # weight of the entropy
     instance_temperature: float = 0.5
     feature_temperature: float = 1.0
-    head_batch_norm: bool = True  # before the sigmoid; without it all heads answer 0.5 (Table 4)
+    head_batch_norm: bool = True  # before the sigmoid; Table 4 takes it away
     per_view_batch_norm: bool = False  # True as published: two passes, each with its own statistics; slower
     # the views
     recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" keeps the settings below

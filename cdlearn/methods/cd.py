@@ -18,7 +18,7 @@ def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
 def feature_heads(dim: int, hidden: int, heads: int, batch_norm: bool = True) -> nn.Sequential:
     """The feature predictor without its sigmoid: z (N, dim) -> logits (N, heads).
 
-    The BatchNorm before the sigmoid keeps the heads from answering 0.5 to everything (Table 4).
+    The BatchNorm before the sigmoid keeps the answers of every head spread out; Table 4 takes it away.
     """
     layers = [
         nn.Linear(dim, hidden, bias=False),
