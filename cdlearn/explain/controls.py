@@ -39,7 +39,7 @@ def weights_matter(
     means over all others, NaN if there is none. ``random weights``: the other model on the same copies, ideally near 0.
 
     Args:
-        other: the same network with fresh weights, ``cdlearn.train.fresh_model(config)``.
+        other: the same network with fresh weights, ``cdlearn.trainer.fresh_model(config)``.
         settings: passed on to explain_heads. All images need equally many segments, as in a grid.
 
     Returns:
