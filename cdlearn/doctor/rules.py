@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-# The kinds of CPU, and how many times as long the laptop preset trains as on two cores with AMX; None: not measured.
-# Source: the laptop row of README's ladder with AMX (36 s), and the same command on two AVX2 cores (103 s).
-COST = {"AMX": 1.0, "AVX512 with bf16": None, "AVX512": None, "AVX2": 2.9}
+# The kinds of CPU, and how many times as long a step of the tiny network takes as on two cores with AMX; None: not
+# measured. Source: the speed tables of tests/README.md, 3,917 views/s against 3,260 and 1,525.
+COST = {"AMX": 1.0, "AVX512 with bf16": 1.2, "AVX512": None, "AVX2": 2.6}
 IMPORTED = {name: name for name in ("torch", "torchvision", "numpy", "scipy", "matplotlib", "tqdm")}
 IMPORTED |= {"scikit-learn": "sklearn", "pillow": "PIL"}  # distribution: module, of all that a training run imports
 GIB, NEED = 2**30, {"laptop": 1.5, "gpu": 4.0, "paper": 7.0}  # GiB of memory, measured on the CPU, and some room
