@@ -124,9 +124,14 @@ class Trainer:
         batch = self.batches(self.index(self.step), self.index(self.step + 1) if more else None)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
+        if self.step % self.steps_per_epoch == 0 and hasattr(self.model, "begin_epoch"):
+            self.model.begin_epoch(self.step // self.steps_per_epoch, self.epochs, self.images)
+            distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
         terms = self.gradient(batch) if self.started else self.first_gradient(batch)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
         self.optimizer.step()
+        if hasattr(self.model, "after_step"):
+            self.model.after_step(self.step, self.steps)
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
         self.step += 1

@@ -11,7 +11,9 @@ Optional: ``needs_views = False`` for a method that looks at the plain images al
 are the plain images too. ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is
 (N, clusters), how much each image belongs to each cluster, and the largest is scored beside K-means.
 ``prepare(images)``, with uint8 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after
-it).
+it). ``begin_epoch(epoch, epochs, images)`` is called before the first step of every epoch, for methods that go through
+phases; ``after_step(step, steps)`` after the optimizer's step, for a moving average of weights, say. What a method
+remembers from step to step lies in its buffers, so that a resumed run takes the very steps of an uninterrupted one.
 """
 
 from torch import nn
