@@ -66,3 +66,14 @@ class CD(nn.Module):
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""
         return with_backbone(self.backbone(x), lambda h: torch.sigmoid(self.heads(self.projector(h))))
+
+    @torch.no_grad()
+    def untrained_output(self, h: Tensor) -> Tensor:
+        """The control of y: what heads say that were never trained, on the trained z.
+
+        h (N, backbone.dim) -> (N, heads) in (0, 1). The heads are fresh, with weights from torch's random state. Their
+        BatchNorm takes the moments of these N images.
+        """
+        config = self.config
+        fresh = feature_heads(config.dim, config.hidden, config.heads, config.head_batch_norm).to(h.device)
+        return torch.sigmoid(fresh(self.projector(h)))
