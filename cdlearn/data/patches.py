@@ -101,8 +101,9 @@ def make_patches(n: int, size: int = 64, seed: int = 0, held_out: bool = False) 
     images = torch.cat([colour(a, b) for a, b in zip(light.split(256), tint.split(256), strict=True)])
     kinds = torch.tensor([int(p.kind == "object") for p in PHOTOGRAPHS])
     labels = torch.from_numpy(labels)
-    return ImageSet(images, labels, tuple(p.name for p in PHOTOGRAPHS),
-                    {"kind": kinds[labels], "zoom": torch.from_numpy(zoom)})
+    return ImageSet(
+        images, labels, tuple(p.name for p in PHOTOGRAPHS), {"kind": kinds[labels], "zoom": torch.from_numpy(zoom)}
+    )
 
 
 def standardised(pieces: np.ndarray, nuisances: np.ndarray):
