@@ -19,7 +19,7 @@ class Config:
 
     rung: str = "laptop"  # the preset it came from
     # what is learned from
-    data: str = "shapes"  # a name in cdlearn.data.NAMES, or a folder
+    data: str = "patches"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
     stored: int = 0  # side at which images are kept, for crops of real detail; 0: up to twice size, which scores better
     limit: int | None = None  # this many images, drawn with the seed; None takes all
@@ -83,8 +83,8 @@ class Config:
             raise UserError("epochs and views both say how long to train; give one of them")
         settings = {"rung": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
-        if data == "shapes" and name != "paper":
-            settings |= _ON_SHAPES[name]
+        if data in _ON and name != "paper":
+            settings |= _ON[data][name]
         if name == "paper":
             settings["recipe"] = data if data in _RECIPES else "cifar"
         recipe = overrides.get("recipe", settings.get("recipe", ""))
@@ -221,11 +221,20 @@ _PRESETS = {
     "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
                   per_view_batch_norm=True, amp=False, epoch_schedule=True),
 }  # fmt: skip
-# Half a swatch still shows the pattern, and hue should be ignored: hence a gentler crop and a full turn of hue
-_ON_SHAPES = {
-    "smoke": dict(crop=(0.5, 1.0), hue=0.5),
-    "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12, heads=256),
-    "gpu": dict(crop=(0.5, 1.0), hue=0.5),
+# Half a swatch still shows the pattern, and so does a third of a piece of a photograph: hence a gentler crop. Hue tells
+# nothing on either: hence a full turn of it
+_HUE = dict(hue=0.5)
+_ON = {
+    "shapes": {
+        "smoke": dict(crop=(0.5, 1.0)) | _HUE,
+        "laptop": dict(crop=(0.5, 1.0), epochs=16, heads=256) | _HUE,
+        "gpu": dict(crop=(0.5, 1.0)) | _HUE,
+    },
+    "patches": {
+        "smoke": dict(crop=(0.3, 1.0)) | _HUE,
+        "laptop": dict(crop=(0.3, 1.0), epochs=12, lr=2e-3) | _HUE,
+        "gpu": dict(crop=(0.3, 1.0)) | _HUE,
+    },
 }
 # Section 4 of the paper: colour strength s = 0.5 on CIFAR, s = 1 on STL-10 and ImageNet-10, and blur on the latter
 _WEAK, _STRONG = (dict(brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s) for s in (0.5, 1.0))

@@ -1,6 +1,7 @@
 """The measured figures of README: several seeds and methods, each run with the command that its config.json shows.
 
-    python tests/record.py shapes --methods cd simclr --seeds 42 43 44
+    python tests/record.py patches --methods cd simclr --seeds 42 43 44
+    python tests/record.py shapes --data shapes --methods cd simclr --seeds 42 43 44
     python tests/record.py tiny10 --data path/to/tiny10
     python tests/record.py cifar10-jpeg --data path/to/cifar10 --limit 10000
 
@@ -15,6 +16,8 @@ import shutil
 from pathlib import Path
 
 from cdlearn import train
+from cdlearn.data import NAMES
+from cdlearn.results.closing import STAGES
 
 RECORDS = Path(__file__).resolve().parent.parent / "figures" / "records"
 KEPT = ("config.json", "scores.json", "metrics.csv", "losses.png", "heads.png", "embedding.png")
@@ -25,12 +28,16 @@ def rows(method: str, seed: int, run: Path) -> list[dict]:
     scores = json.loads((run / "scores.json").read_text())
     seconds = sum(float(row["seconds"]) for row in csv.DictReader((run / "metrics.csv").open()))
     base = {"method": method, "seed": seed, "training s": round(seconds, 1)}
-    stages = [stage for stage in scores if stage in ("raw pixels", "random network", "backbone", "output")]
-    found = []
+    stages = [stage for stage in STAGES if stage in scores]
+    found = [
+        base | {"target": "class, held out", "stage": stage} | {k: values[k] for k in ("nmi", "ari", "acc", "knn")}
+        for stage, values in scores.get("held out", {}).items()
+    ]
     for stage in stages:
         targets = {name: by_stage[stage] for name, by_stage in scores.get("attributes", {}).items()}
         for target, values in {"class": scores[stage], **targets}.items():
-            found.append(base | {"target": target, "stage": stage} | {k: values[k] for k in ("nmi", "ari", "acc")})
+            known = {k: values[k] for k in ("nmi", "ari", "acc", "knn") if k in values}
+            found.append(base | {"target": target, "stage": stage} | known)
     for target in dict.fromkeys(row["attribute"] for row in scores.get("heads", [])):
         worst = min(row["auc"] for row in scores["heads"] if row["attribute"] == target)
         found.append(base | {"target": target, "stage": "best heads", "auc of the worst value": round(worst, 4)})
@@ -56,10 +63,10 @@ def main() -> None:
     (RECORDS / asked.name).mkdir(parents=True, exist_ok=True)
     data = json.loads((first / "config.json").read_text())["config"]["data"]
     for file in KEPT:
-        if data == "shapes" or file != "heads.png":  # other people's photographs are not ours to keep
+        if data in NAMES or file != "heads.png":  # other people's photographs are not ours to keep
             shutil.copy(first / file, RECORDS / asked.name / file)
     described = RECORDS / asked.name / "config.json"
-    if data != "shapes":  # where the folder lay here is nobody's business
+    if data not in NAMES:  # where the folder lay here is nobody's business
         described.write_text(described.read_text().replace(data, f"path/to/{Path(data).name}"))
     names = list(dict.fromkeys(key for row in table for key in row))
     with (RECORDS / f"{asked.name}.csv").open("w", newline="") as file:

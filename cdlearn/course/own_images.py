@@ -8,7 +8,6 @@ import pandas as pd
 from PIL import Image
 
 from cdlearn.data import make_shapes
-from cdlearn.data.shapes import VALUES
 from cdlearn.runtime.errors import UserError
 
 COPIES = 5  # equal files, and as many saved again as JPEG
@@ -33,7 +32,7 @@ def own_images(count: int = 2400) -> tuple[str, pd.DataFrame | None]:
     folder.mkdir(exist_ok=True)
     rows = {}
     for number, pixels in enumerate(drawn.images):
-        known = {name: VALUES[name][of[number]] for name, of in drawn.attributes.items()}
+        known = {name: drawn.values[name][of[number]] for name, of in drawn.attributes.items()}
         picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
         names = [f"swatch {number:04d}.png"]
         names += [f"swatch {number:04d} copy.png"] if number < COPIES else []

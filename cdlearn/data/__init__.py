@@ -1,4 +1,4 @@
-"""Any source of images as one uint8 tensor: generated, bundled with scikit-learn, downloaded, or a folder."""
+"""Any source of images as one uint8 tensor: drawn, from installed packages, downloaded, or a folder."""
 
 import os
 from dataclasses import replace
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
+from cdlearn.data.patches import LARGEST, PATCHES, make_patches
 from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
 
-__all__ = ["NAMES", "ImageSet", "load", "make_shapes"]
-NAMES = ("shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
+__all__ = ["NAMES", "ImageSet", "load", "make_patches", "make_shapes"]
+NAMES = ("patches", "shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
 
 
 def load(
@@ -46,6 +47,8 @@ def load(
         raise UserError(f"no data is named; --data takes a folder of images or one of {', '.join(NAMES)}")
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
+    if name_or_folder == "patches":
+        return make_patches(limit or PATCHES, stored or min(2 * size, LARGEST), seed)
     if os.path.isdir(name_or_folder):  # pathlib raises for a name that is too long
         return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
     if name_or_folder not in NAMES:

@@ -14,12 +14,16 @@ class ImageSet:
     labels: int64 (N,), or None where nobody sorted the images. Used for scores only, never for training.
     classes: the labels' names.
     attributes: for generated images, the name of each attribute and its value's number, int64 (N,).
+    values: the names of the values of each attribute.
+    held_out: images of the same kind that training must not see; they are scored beside the others. Or None.
     """
 
     images: Tensor
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     attributes: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held_out: "ImageSet | None" = None
 
     def __post_init__(self):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:

@@ -1,9 +1,13 @@
 """Pieces of real photographs that come with scikit-image: which photograph is a piece from?
 
-The photographs are in the public domain or CC0 (PHOTOGRAPHS names their makers), and they are installed with the
-package, so no network is needed. A piece is a square at a random place. It is made grey, and its mean and contrast are
-standardised. Then it gets a random tint, lightness and contrast. So colour and light tell nothing of the photograph;
-only what the piece shows does. The middle of every photograph is kept out of training: see ``ground``.
+The photographs are CC0, in the public domain or without known restrictions; PHOTOGRAPHS names their makers. They are
+installed with the package, so no network is needed. A piece is a square at a random place. It is made grey, and its
+mean and contrast are standardised. Then it gets a random tint, lightness and contrast. So colour and light tell nothing
+of the photograph; only what the piece shows does. The middle band of every photograph is kept out of training, and is
+scored by itself.
+
+Eight photographs, chosen on seeds 0 and 1: with ten (also a launch tower, and the vessels of a retina) K-means on the
+output reached NMI 0.58, with these 0.76, both far above raw pixels (0.003), and neither at a ceiling.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +17,15 @@ import numpy as np
 import skimage.data
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.shapes import colour
 
-PATCHES = 4096  # pieces of the default data set
-HELD_OUT = 1024  # pieces of the held-out ground
-ZOOMS = (48, 64, 80)  # sides of a piece in pixels of the photograph
-MIDDLE = (0.375, 0.625)  # the held-out ground, as a share of the width; a quarter is wider than the largest piece
-FLATTEST = 8.0  # grey levels: the least standard deviation of a piece, because noise made visible is no texture
+PATCHES = 4096  # pieces of the default data set; a quarter as many come from the held-out ground
+LARGEST = 64  # side at which a piece is kept; the photographs have no more detail than that
+ZOOMS = (44, 58, 72)  # sides of a piece in pixels of the photograph
+MIDDLE = (0.375, 0.625)  # the held-out band, as a share of the height; a quarter of 303 rows holds the largest piece
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,21 @@ class Photograph:
     credit: str
     licence: str
     scale: float = 1.0
+    columns: bool = False  # the held-out ground is a band of columns instead of rows, because there are few rows
+    detail: float = 0.0  # see steepness: what a piece must have, where the photograph has blurred or empty ground
 
 
 PHOTOGRAPHS = (
     Photograph("brick", "brick", "texture", "CC0Textures, Bricks25", "CC0"),
     Photograph("grass", "grass", "texture", "linolafett, Grass 01", "CC0"),
     Photograph("gravel", "gravel", "texture", "CC0Textures, Gravel04", "CC0"),
-    Photograph("coins", "coins", "object", "Brooklyn Museum, Greek coins from Pompeii", "no known restrictions"),
     Photograph("galaxies", "hubble_deep_field", "texture", "NASA, Hubble eXtreme Deep Field", "public domain", 0.6),
     Photograph("tissue", "immunohistochemistry", "texture", "CMMI, colonic glands", "no known restrictions"),
-    Photograph("cat", "cat", "object", "Stefan van der Walt, Chelsea", "CC0"),
-    Photograph("coffee", "coffee", "object", "Rachel Michetti, Pikolo Espresso Bar", "CC0"),
-    Photograph("writing", "text", "texture", "Wikipedia, Corner.png", "public domain"),
-    Photograph("retina", "retina", "object", "Mikael Haggstrom, normal left eye", "CC0", 0.4),
+    Photograph("coins", "coins", "object", "Brooklyn Museum, Greek coins from Pompeii", "no known restrictions"),
+    Photograph("cat", "cat", "object", "Stefan van der Walt, Chelsea", "CC0", detail=8.0),
+    Photograph("writing", "text", "object", "Wikipedia, Corner.png", "public domain", columns=True),
 )
+KINDS = ("texture", "object")
 
 
 @lru_cache(maxsize=32)
@@ -56,59 +61,81 @@ def grey(photograph: Photograph) -> np.ndarray:
     pixels = getattr(skimage.data, photograph.function)()
     if pixels.ndim == 3:
         pixels = (pixels[..., :3].astype(np.int64) @ np.array([299, 587, 114]) // 1000).astype(np.uint8)
-    if photograph.scale == 1:
-        return pixels
     height, width = (round(side * photograph.scale) for side in pixels.shape)
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
 
 
-def span(width: int, held_out: bool, place: float, side: int) -> int:
-    """The left edge of a piece of this side at ``place``, 0-1, of the free places of its ground."""
-    low, high = (round(width * share) for share in MIDDLE)
+def band(length: int, held_out: bool, place: float, side: int) -> int:
+    """Where a piece begins along the axis that is divided: ``place``, 0-1, among the free places of its ground."""
+    low, high = (round(length * share) for share in MIDDLE)
     if held_out:
         return low + int(place * (high - low - side + 1))
-    left, right = low - side + 1, width - high - side + 1  # free places on either side
-    at = int(place * (left + right))
-    return at if at < left else high + at - left
+    before, after = low - side + 1, length - high - side + 1  # free places on either side
+    at = int(place * (before + after))
+    return at if at < before else high + at - before
 
 
-def make_patches(n: int, size: int = 64, seed: int = 0, held_out: bool = False) -> ImageSet:
-    """n pieces of size x size pixels, the same for the same seed on every machine.
+def cut(photograph: Photograph, side: int, places: np.ndarray, held_out: bool) -> np.ndarray:
+    """The piece of this side at ``places``, two numbers in 0-1: uint8 (side, side)."""
+    pixels = grey(photograph)
+    pixels = pixels.T if photograph.columns else pixels
+    top = band(len(pixels), held_out, places[0], side)
+    left = int(places[1] * (pixels.shape[1] - side + 1))
+    piece = pixels[top : top + side, left : left + side]
+    return np.ascontiguousarray(piece.T if photograph.columns else piece)
 
-    held_out: from the middle quarter of every photograph, which no other piece touches, instead of from the rest.
+
+def steepness(piece: np.ndarray) -> float:
+    """The mean step from a pixel to the next, down plus across, in grey levels: small where nothing is in focus."""
+    wide = piece.astype(np.float64)
+    return float(np.abs(np.diff(wide, axis=0)).mean() + np.abs(np.diff(wide, axis=1)).mean())
+
+
+def make_patches(n: int, size: int = LARGEST, seed: int = 0) -> ImageSet:
+    """n pieces of size x size pixels, the same for the same seed (one photograph is a JPEG, which decoders may round).
+
+    Every photograph gives as many pieces as any other (as far as their number divides n), in random order.
 
     Returns:
-        An ImageSet with the photographs as labels, and with the attributes ``kind`` (texture or object) and ``zoom``.
+        An ImageSet with the photographs as labels, and with the attributes ``kind`` and ``zoom``. Its ``held_out`` are
+        n // 4 pieces (at least 1) of the middle bands, of which no piece of training has a pixel.
+
+    Raises:
+        ValueError: for n or size below 1.
     """
     if n < 1 or size < 1:
         raise ValueError(f"make_patches needs at least 1 piece of at least 1 pixel, got {n} of {size}")
+    return replace(pieces(n, size, seed, False), held_out=pieces(max(1, n // 4), size, seed, True))
+
+
+def pieces(n: int, size: int, seed: int, held_out: bool) -> ImageSet:
+    """n pieces of one of the two grounds; see :func:`make_patches`."""
     draws = np.random.default_rng([seed, held_out])
-    labels = draws.permutation(n) % len(PHOTOGRAPHS)
-    zoom = draws.integers(len(ZOOMS), size=n)
-    pieces = np.empty((n, size, size), np.uint8)
+    labels, zoom = draws.permutation(n) % len(PHOTOGRAPHS), draws.integers(len(ZOOMS), size=n)
+    grey_pieces = np.empty((n, size, size), np.uint8)
     for i in range(n):
-        photograph = grey(PHOTOGRAPHS[labels[i]])
-        side = ZOOMS[zoom[i]]
+        photograph = PHOTOGRAPHS[labels[i]]
         while True:
-            down, right = draws.random(2)
-            top = int(down * (photograph.shape[0] - side + 1))
-            left = span(photograph.shape[1], held_out, right, side)
-            piece = photograph[top : top + side, left : left + side]
-            if piece.std() >= FLATTEST:
+            piece = cut(photograph, ZOOMS[zoom[i]], draws.random(2), held_out)
+            if not photograph.detail or steepness(piece) >= photograph.detail:
                 break
-        pieces[i] = np.asarray(Image.fromarray(piece).resize((size, size), Image.Resampling.BICUBIC))
-    light, tint = standardised(pieces, draws.random((n, 3)))
-    images = torch.cat([colour(a, b) for a, b in zip(light.split(256), tint.split(256), strict=True)])
-    kinds = torch.tensor([int(p.kind == "object") for p in PHOTOGRAPHS])
-    labels = torch.from_numpy(labels)
+        grey_pieces[i] = np.asarray(Image.fromarray(piece).resize((size, size), Image.Resampling.BICUBIC))
+    nuisances = torch.from_numpy(draws.random((n, 3)))
+    parts = zip(torch.from_numpy(grey_pieces).split(256), nuisances.split(256), strict=True)
+    kinds = np.array([KINDS.index(photograph.kind) for photograph in PHOTOGRAPHS])
     return ImageSet(
-        images, labels, tuple(p.name for p in PHOTOGRAPHS), {"kind": kinds[labels], "zoom": torch.from_numpy(zoom)}
+        torch.cat([tinted(*part) for part in parts]),
+        torch.from_numpy(labels),
+        tuple(photograph.name for photograph in PHOTOGRAPHS),
+        {"kind": torch.from_numpy(kinds[labels]), "zoom": torch.from_numpy(zoom)},
+        {"kind": KINDS, "zoom": tuple(f"{side} px" for side in ZOOMS)},
     )
 
 
-def standardised(pieces: np.ndarray, nuisances: np.ndarray):
-    x = torch.from_numpy(pieces).double()
-    mean, std = x.mean((1, 2), keepdim=True), x.std((1, 2), keepdim=True)
-    hue, lightness, contrast = (torch.from_numpy(nuisances[:, i]).view(-1, 1, 1) for i in range(3))
-    light = 0.4 + 0.2 * lightness + (0.14 + 0.06 * contrast) * (x - mean) / std
-    return light.clamp(0.03, 0.97), hue
+def tinted(grey_pieces: Tensor, nuisances: Tensor) -> Tensor:
+    """Standardised, then tinted: uint8 (M, S, S), nuisances (M, 3) in 0-1 -> uint8 (M, 3, S, S). In float64."""
+    hue, lightness, contrast = (column.view(-1, 1, 1) for column in nuisances.unbind(1))
+    detail = grey_pieces.double()
+    detail = detail - detail.mean((1, 2), keepdim=True)
+    detail = detail / detail.square().mean((1, 2), keepdim=True).sqrt()
+    return colour((0.4 + 0.2 * lightness + (0.14 + 0.06 * contrast) * detail).clamp(0.03, 0.97), hue)

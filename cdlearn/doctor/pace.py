@@ -8,14 +8,15 @@ from dataclasses import replace
 import torch
 
 from cdlearn.config import Config
-from cdlearn.data.shapes import SHAPES, make_shapes
+from cdlearn.data.patches import PATCHES
+from cdlearn.data.shapes import make_shapes
 from cdlearn.runtime.devices import pick_device
 from cdlearn.trainer import Trainer
 
 SLOW = 400.0  # views/s of the laptop preset below which the ResNets are not tried: a single step would take minutes
 PROBES = (  # preset, data, images of the whole run, batch on a CPU (0: the preset's own), seconds to measure for
-    ("smoke", "shapes", 512, 0, 0.3),
-    ("laptop", "shapes", SHAPES, 0, 2.0),
+    ("smoke", "patches", 512, 0, 0.3),
+    ("laptop", "patches", PATCHES, 0, 2.0),
     ("laptop", "any folder", 10_000, 0, 1.0),
     ("gpu", "60,000 images", 60_000, 16, 1.5),
     ("paper", "60,000 images", 60_000, 8, 2.5),

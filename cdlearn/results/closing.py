@@ -14,29 +14,41 @@ from torch import Tensor, nn
 from cdlearn import checkpoint, probes
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.data.shapes import VALUES
-from cdlearn.evaluate import agreement_scores, assignment_scores, clusterings, embed, knn_accuracy, raw_pixels
+from cdlearn.evaluate import (
+    agreement_scores,
+    assignment_scores,
+    clusterings,
+    embed,
+    knn_accuracy,
+    knn_transfer,
+    place,
+    raw_pixels,
+)
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
 from cdlearn.runtime import streams
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fresh_model
 
-STAGES = ("raw pixels", "random network", "backbone", "output")
+STAGES = ("raw pixels", "random network", "backbone", "heads never trained", "output")  # those that a method has
 MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
 
 
 def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor]:
-    """The features to compare, each (N, D): two controls that learned nothing, and the two stages of the model."""
+    """The features to compare, each (N, D): the controls, and the two stages of the model.
+
+    Two controls learned nothing. The third, where the method has heads, are heads never trained, on the trained z: what
+    the output has beyond it, the heads learned.
+    """
     device = next(model.parameters()).device
     learned = embed(model, images, config.size, amp=config.amp)
     untrained = embed(fresh_model(config).to(device), images, config.size, amp=config.amp)
-    return {
-        "raw pixels": raw_pixels(images, config.size),
-        "random network": untrained["backbone"],
-        "backbone": learned["backbone"],
-        "output": learned["output"],
-    }
+    found = {"raw pixels": raw_pixels(images, config.size), "random network": untrained["backbone"]}
+    found["backbone"] = learned["backbone"]
+    if hasattr(model, "untrained_output"):
+        with streams.drawing(device, config.seed, "weights", 1):
+            found["heads never trained"] = model.untrained_output(learned["backbone"].to(device)).cpu()
+    return found | {"output": learned["output"]}
 
 
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
@@ -68,10 +80,14 @@ def spread(features: Tensor) -> float:
     return float(unit.std(0).mean() * features.shape[1] ** 0.5)
 
 
-def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict:
+def score(
+    features: dict[str, Tensor], images: ImageSet, config: Config, unseen: dict[str, Tensor] | None = None
+) -> dict:
     """scores.json: for each stage ``spread``, and with labels NMI, ARI and ACC over K-means seeds.
 
     Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
+    unseen: the features of ``images.held_out``. They are put into the clusters of ``images``, and kNN votes among
+    ``images``; the scores stand under ``held out``.
     """
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
     found: dict[tuple[str, int], list] = {}  # one K-means per stage and number of clusters, whatever it is scored by
@@ -82,6 +98,12 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
             found[stage, k] = clusterings(features[stage], k, config.kmeans_seeds)
         return agreement_scores(truth, found[stage, k])
 
+    def unseen_scores(stage: str) -> dict[str, float]:
+        truth, new = images.held_out.labels, unseen[stage]
+        known = found[stage, len(images.labels.unique())]
+        scored = agreement_scores(truth, [place(features[stage], clusters, new) for clusters in known])
+        return scored | {"knn": round(knn_transfer(features[stage], images.labels, new, truth), 4)}
+
     labelled = images.labels is not None and len(images.labels.unique()) > 1
     if labelled:
         for stage, values in features.items():
@@ -89,13 +111,15 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
         if needs_clusters(config.method):
             result["argmax"] = assignment_scores(features["output"], images.labels)
+        if unseen:
+            result["held out"] = {stage: unseen_scores(stage) for stage in features}
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
     if varied:
         result["attributes"] = {
             name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
         known = varied | ({"class": images.labels} if labelled else {})
-        names = VALUES | {"class": images.classes}
+        names = images.values | {"class": images.classes}
         result["heads"] = [
             row | {"value": names[row["attribute"]][row["value"]]}
             for row in probes.attribute_scores(features["output"], known)
@@ -105,26 +129,34 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
     return result
 
 
+def block(title: str, rows: dict[str, dict]) -> list[str]:
+    """The lines of a part of the closing table: a row a stage, with NMI, ARI, ACC and kNN."""
+    lines = [f"{title:<20}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")) + "   kNN"]
+    for stage, row in rows.items():
+        cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
+        lines.append(f"{stage:<20}" + "".join(f"{cell:>17}" for cell in cells) + f" {row['knn']:.3f}")
+    return lines
+
+
 def table(scores: dict) -> str:
     """The closing table as text."""
-    lines = []
+    lines, shown = [], [stage for stage in STAGES if stage in scores]
     if "nmi" in scores["output"]:
-        lines.append(f"{'K-means on':<16}" + "".join(f"{name:>17}" for name in ("NMI", "ARI", "ACC")) + "   kNN")
-        for stage in STAGES:
-            row = scores[stage]
-            cells = (f"{row[m]:.3f} ± {row[m + '_std']:.3f}" for m in ("nmi", "ari", "acc"))
-            lines.append(f"{stage:<16}" + "".join(f"{cell:>17}" for cell in cells) + f" {row['knn']:.3f}")
+        lines += block("K-means on", {stage: scores[stage] for stage in shown})
         if "argmax" in scores:
             cells = (f"{scores['argmax'][m]:.3f}        " for m in ("nmi", "ari", "acc"))
-            lines.append((f"{'argmax of output':<16}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
+            lines.append((f"{'argmax of output':<20}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
+        if "held out" in scores:
+            lines += ["", *block("on held-out images", scores["held out"])]
     else:
         lines.append("no labels, so no NMI, ARI, ACC; spread is 0 for collapsed features, about 1 for well spread ones")
-        lines += [f"{stage:<16}{scores[stage]['spread']:>17.3f}" for stage in STAGES]
+        lines += [f"{stage:<20}{scores[stage]['spread']:>17.3f}" for stage in shown]
     if "attributes" in scores:
         lines.append("")
-        lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>17}" for stage in STAGES))
+        lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>{len(stage) + 3}}" for stage in shown))
         for name, row in scores["attributes"].items():
-            lines.append(f"{name:<16}" + "".join(f"{row[stage]['nmi']:>17.3f}" for stage in STAGES))
+            cells = (f"{row[stage]['nmi']:>{len(stage) + 3}.3f}" for stage in shown)
+            lines.append(f"{name:<16}" + "".join(cells))
         lines.append("")
         lines.append(f"{'best head for':<28}{'head':>6}{'held-out AUC':>14}{'by chance':>11}")
         for row in scores["heads"]:
@@ -133,18 +165,28 @@ def table(scores: dict) -> str:
     return "\n".join(lines)
 
 
-def notes_on_heads(scores: dict) -> dict[int, str]:
-    """The best head of every attribute, and how well it tells the attribute's values apart."""
+def notes_on_heads(scores: dict, class_is_new: bool = False) -> dict[int, str]:
+    """The best head of every attribute, and how well it tells the attribute's values apart.
+
+    class_is_new: the class says more than the attributes do together; then also the best head of every class.
+    """
+    rows = [row for row in scores.get("heads", []) if row["attribute"] != "class"]
     best: dict[str, dict] = {}
-    for row in scores.get("heads", []):
-        if row["attribute"] == "class":  # its values are the other attributes' together
-            continue
+    for row in rows:
         if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
-            best[row["attribute"]] = row
+            best[row["attribute"]] = row | {"note": f"knows {row['attribute']}"}
+    classes = [row | {"note": f"finds {row['value']}"} for row in scores.get("heads", []) if row not in rows]
+    classes.sort(key=lambda row: -row["auc"])
     notes: dict[int, str] = {}
-    for row in best.values():
-        notes.setdefault(row["head"], f"knows {row['attribute']}\nAUC {row['auc']:.2f}")
+    for row in [*(classes if class_is_new else []), *best.values()]:
+        notes.setdefault(row["head"], f"{row['note']}\nAUC {row['auc']:.2f}")
     return notes
+
+
+def says_more(labels: Tensor, attributes: dict[str, Tensor]) -> bool:
+    """Whether labels (N,) are no function of the attributes, (N,) each."""
+    known = torch.stack(list(attributes.values()), 1)
+    return len(torch.cat([known, labels[:, None]], 1).unique(dim=0)) > len(known.unique(dim=0))
 
 
 def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -161,7 +203,7 @@ def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, 
 def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:
     """name -> Figure: losses, heads, embedding."""
     made = {"losses": plots.losses(history, config)} if history else {}
-    notes = notes_on_heads(scores)
+    notes = notes_on_heads(scores, bool(images.attributes) and says_more(images.labels, images.attributes))
     telling = [*notes, *(h for h in probes.telling_heads(features["output"]) if h not in notes)][:8]
     if telling:
         shown = probes.gallery(features["output"], telling, min(6, len(images)))
@@ -171,8 +213,8 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}
         others = scores.get("attributes", {})
         if others:
-            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(VALUES[a]) < len(images.classes)))
-            colourings[name] = (images.attributes[name][drawn].numpy(), VALUES[name])
+            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(images.values[a]) < len(images.classes)))
+            colourings[name] = (images.attributes[name][drawn].numpy(), images.values[name])
         made["embedding"] = plots.embedding(points, colourings)
     return made
 
@@ -188,7 +230,8 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     if len(images) < 2:
         raise UserError(f"{len(images)} image in {config.data} cannot be scored; at least 2 are needed")
     features = stages(model, config, images.images)
-    scores = score(features, images, config)
+    unseen = stages(model, config, images.held_out.images) if images.held_out else None
+    scores = score(features, images, config, unseen)
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
     print(table(scores), flush=True)
