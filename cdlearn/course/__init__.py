@@ -93,6 +93,21 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     return model, config, images
 
 
+def claim(holds: bool, sentence: str) -> None:
+    """Print a sentence of the text with its figures, and fail where it no longer holds.
+
+    So prose cannot drift from numbers. The smoke rung learns nothing: there it only says what it would have checked.
+
+    Raises:
+        AssertionError: with the sentence, on any other rung.
+    """
+    if rung() == "smoke":
+        print(f"needs the full rung: {sentence}")
+        return
+    assert holds, f"this does not hold here: {sentence}"
+    print(f"✓ {sentence}")
+
+
 def measured(features: torch.Tensor, images: ImageSet, seeds: int = 3) -> dict[str, float]:
     """NMI, ARI, ACC of K-means with their std over ``seeds`` K-means seeds, and kNN accuracy, against the labels."""
     return cluster_scores(features, images.labels, seeds=seeds) | {"knn": knn_accuracy(features, images.labels)}
