@@ -15,12 +15,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from scipy.stats import ttest_ind, ttest_rel
 
 from cdlearn.config import Config
 from cdlearn.data import load
 from cdlearn.evaluate import agreement, clusterings, knn_accuracy, place
 from cdlearn.results.closing import stages
+from cdlearn.results.plots import COLOURS, MARKS, figure, grid
+from cdlearn.results.tables import holm
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit
 
@@ -82,13 +87,92 @@ def write(path: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
+CLAIMS = (  # the paper's tables, what is claimed to be better, than what
+    ("6, 9: heads over z", "CD", "SimCLR"),
+    ("4: with entropy", "CD", "no entropy"),
+    ("4: with BatchNorm", "CD", "no BatchNorm"),
+    ("4: with both", "CD", "neither"),
+    ("7, 10: both views augmented", "CD", "one view"),
+    ("5, 8: schedule and clipping", "CD", "no schedule, no clipping"),
+    ("control: trained heads over untrained", "CD", "CD"),
+)
+
+
+def comparisons(rows: list[dict]) -> pd.DataFrame:
+    """A line per regime, claim and stage: the difference of the NMI over seeds, its 95% interval, p, Holm's p."""
+    found = []
+    for regime in dict.fromkeys(row["regime"] for row in rows):
+        for claim, better, worse in CLAIMS:
+            for stage in ("h", "y"):
+                other = "never trained" if better == worse else stage
+                a, b = (
+                    {r["seed"]: float(r[f"nmi {of}"]) for r in rows if (r["regime"], r["arm"]) == (regime, arm)}
+                    for arm, of in ((better, stage), (worse, other))
+                )
+                if min(len(a), len(b)) < 2 or (better == worse and stage == "h"):
+                    continue
+                line = {"regime": regime, "claim": claim, "stage": stage, "seeds": min(len(a), len(b))}
+                one, two = list(a.values()), list(b.values())
+                line |= {"better": np.mean(one), "other": np.mean(two), "difference": np.mean(one) - np.mean(two)}
+                test = ttest_rel(one, two) if better == worse else ttest_ind(one, two, equal_var=False)
+                low, high = test.confidence_interval()
+                found.append(line | {"low": low, "high": high, "p": test.pvalue})
+    table = pd.DataFrame(found)
+    table["p"] = table["p"].fillna(1.0)  # equal to the last digit in all seeds
+    table["corrected"] = holm(list(table["p"]))
+    return table.round(4)
+
+
+def chart(table: pd.DataFrame) -> Figure:
+    """The differences with their intervals, a panel per stage; filled marks are significant after the correction."""
+    made, axes = figure(2, 1, 5.2, 4.4)
+    claims = [claim for claim, _, _ in CLAIMS][::-1]
+    regimes = list(dict.fromkeys(table["regime"]))
+    for axis, (stage, title) in zip(axes[0], (("y", "output y"), ("h", "backbone h")), strict=True):
+        for number, regime in enumerate(regimes):
+            some = table[(table["regime"] == regime) & (table["stage"] == stage)]
+            at = np.array([claims.index(claim) for claim in some["claim"]]) + 0.2 * (len(regimes) / 2 - 0.5 - number)
+            colour = COLOURS[(0, 4, 2, 6)[number]]
+            spread = np.array([some["difference"] - some["low"], some["high"] - some["difference"]])
+            sure = some["corrected"] < 0.05
+            axis.errorbar(some["difference"], at, xerr=spread, fmt="none", color=colour, linewidth=1.4, capsize=2)
+            face = [colour if yes else "white" for yes in sure]
+            axis.scatter(some["difference"], at, marker=MARKS[number], c=face, edgecolors=colour, s=38, zorder=3)
+            axis.plot([], [], MARKS[number], color=colour, label=regime)
+        axis.axvline(0, color="0.3", linewidth=1)
+        axis.set(title=f"{title}: NMI gained", xlabel="difference of NMI, 95% interval")
+        axis.set_yticks(range(len(claims)), claims if stage == "y" else [""] * len(claims))
+        grid(axis, "x")
+    axes[0, 1].legend(fontsize=8, title="filled: p < 0.05 (Holm)", title_fontsize=8, loc="lower right")
+    return made
+
+
+def report(path: Path) -> None:
+    """Write regimes.md and regimes.png beside the record's folder."""
+    table = comparisons(recorded(path))
+    home = path.resolve().parent.parent
+    lines = ["| regime | claim (tables) | scored on | seeds | with | without | difference [95%] | p | Holm's p |"]
+    lines.append("|---" * 9 + "|")
+    for row in table.to_dict("records"):
+        cells = (row["regime"], row["claim"], row["stage"], row["seeds"], f"{row['better']:.3f}", f"{row['other']:.3f}")
+        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        lines.append(f"| {' | '.join(map(str, cells))} | {gap} | {row['p']:.4f} | {row['corrected']:.4f} |")
+    title = "# Where the published effects appear\n\nMeasured with `python tests/regimes.py`; K-means NMI.\n\n"
+    (home / "regimes.md").write_text(title + "\n".join(lines) + "\n")
+    chart(table).savefig(home / "regimes.png")
+    print("\n".join(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--regimes", nargs="+", default=["patches"], choices=REGIMES)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[42, 43, 44, 45, 46])
     parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
+    if asked.table:
+        return report(asked.record)
     for seed in asked.seeds:
         for regime in asked.regimes:
             for arm in asked.arms:

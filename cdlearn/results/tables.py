@@ -65,7 +65,8 @@ def markdown(table: list[Row], number: int, note: str) -> str:
         text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), *paper])} |")
     text += [
         "",
-        "Does the paper's order of rows appear? A gap counts where Welch's t test over our seeds gives p < 0.05.",
+        "Does the paper's order of rows appear? A gap counts where Welch's t test over our seeds gives p < 0.05, after "
+        "Holm's correction for the number of pairs.",
         "",
     ]
     for d in data:
@@ -78,30 +79,40 @@ def markdown(table: list[Row], number: int, note: str) -> str:
 def order(table: list[Row], data: str) -> tuple[int, int, int]:
     """Pairs of rows that the paper orders by NMI on ``data``: ours in the same order, the other way round, too close.
 
-    Too close: Welch's t test over the seeds gives p >= 0.05, or there is a single seed. (Among many pairs one in twenty
-    without any difference still counts.) Backbone and output are no pair.
+    Too close: Welch's t test over the seeds, with Holm's correction for the number of pairs, gives p >= 0.05, or there
+    is a single seed. Backbone and output are no pair.
     """
-    counts = [0, 0, 0]
     known = [row for row in table if row.ours and data in row.published]
+    pairs, signs = [], []
     for a, b in combinations(known, 2):
         theirs = a.published[data]["nmi"][0] - b.published[data]["nmi"][0]
-        mean, other = a.ours["nmi"][0], b.ours["nmi"][0]
         if theirs and {a.stage, b.stage} != {"backbone", "output"}:
-            counts[2 if not differ(a, b) else 0 if (mean > other) == (theirs > 0) else 1] += 1
-    return counts[0], counts[1], counts[2]
+            pairs.append((a, b))
+            signs.append((a.ours["nmi"][0] > b.ours["nmi"][0]) == (theirs > 0))
+    counts = [0, 0, 0]
+    for chance, same in zip(holm([welch(a, b) for a, b in pairs]), signs, strict=True):
+        counts[2 if chance >= 0.05 else 0 if same else 1] += 1
+    return tuple(counts)
 
 
-def differ(a: Row, b: Row) -> bool:
-    """Whether Welch's t test tells the NMI of two rows apart at p < 0.05."""
+def holm(chances: list[float]) -> list[float]:
+    """p values corrected for their number (Holm, 1979): below 0.05, all of them together err in one case of twenty."""
+    corrected, largest = [0.0] * len(chances), 0.0
+    for rank, place in enumerate(np.argsort(chances)):
+        largest = max(largest, min(1.0, (len(chances) - rank) * chances[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def welch(a: Row, b: Row) -> float:
+    """The p value of Welch's t test on the NMI of two rows; 1 where a row has a single seed."""
     if min(a.seeds, b.seeds) < 2:
-        return False
+        return 1.0
     (mean, std), (other, other_std) = a.ours["nmi"], b.ours["nmi"]
     if std == other_std == 0:  # at the ceiling: the test would divide by zero
-        return abs(mean - other) > 5e-4
+        return float(abs(mean - other) <= 5e-4)
     spread, other_spread = (s * (n / (n - 1)) ** 0.5 for s, n in ((std, a.seeds), (other_std, b.seeds)))
-    return bool(
-        ttest_ind_from_stats(mean, spread, a.seeds, other, other_spread, b.seeds, equal_var=False).pvalue < 0.05
-    )
+    return float(ttest_ind_from_stats(mean, spread, a.seeds, other, other_spread, b.seeds, equal_var=False).pvalue)
 
 
 def chart(table: list[Row], number: int, title: str) -> Figure:
