@@ -55,7 +55,7 @@ def measure(regime: str, arm: str, seed: int, changes: dict) -> dict:
     model = fit(config, images)
     row = {"regime": regime, "arm": arm, "seed": seed, "cpu s": round(time.process_time() - began)}
     features = stages(model, config, images.images)
-    unseen = stages(model, config, images.held_out.images) if images.held_out else {}
+    unseen = stages(model, config, images.held_out.images, features["backbone"]) if images.held_out else {}
     labels, k = images.labels.numpy(), len(images.labels.unique())
     for name, stage in (("h", "backbone"), ("y", "output"), ("never trained", "heads never trained")):
         if stage in features:

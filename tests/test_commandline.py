@@ -365,7 +365,7 @@ def test_evaluate_does_not_overlook_what_it_is_told(run, tmp_path, refused):
     assert not list(run.glob("scores-*"))
     before = (run / "scores.json").read_text()
     assert evaluate_command.main([str(run), "--limit", "20"]) == 0
-    assert (run / "scores-shapes-limit20.json").exists() and (run / "scores.json").read_text() == before
+    assert (run / "scores-patches-limit20.json").exists() and (run / "scores.json").read_text() == before
 
 
 def test_a_score_that_is_not_a_number_is_null(run, monkeypatch):

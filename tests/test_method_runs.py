@@ -62,7 +62,7 @@ def test_every_method_trains_from_the_command_line_and_leaves_all_files(method, 
     assert ("argmax" in scores) == (method in TOLD) == ("argmax of output" in capsys.readouterr().out)
     _, config = checkpoint.load_model(run)
     assert config.clusters == json.loads((run / "config.json").read_text())["config"]["clusters"]
-    assert config.clusters == (4 if method in TOLD else 0)
+    assert config.clusters == (8 if method in TOLD else 0)
     assert evaluate_command.main([str(run)]) == 0
     assert json.loads((run / "scores.json").read_text()) == scores
 

@@ -136,7 +136,7 @@ def test_stopped_from_outside_a_run_leaves_the_step_it_came_to(tmp_path, number,
     assert process.returncode == code
     if number != signal.SIGKILL:
         assert f"--resume {run}" in errors
-    stopped = trainer.Trainer(endless, load("shapes", 16, 48, 42).images)
+    stopped = trainer.Trainer(endless, load("patches", 16, 48, 42).images)
     again = trainer.Trainer(endless, stopped.images)
     stopped.restore(checkpoint.read(run / "checkpoint.pt"))
     while again.step < stopped.step:
@@ -215,10 +215,10 @@ def test_bad_input_is_one_line(arguments, says, capsys, tmp_path, monkeypatch):
 
 def test_a_finished_run_is_not_overwritten(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert new_run(default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42"
-    (tmp_path / "runs/shapes-cd-smoke-s42/config.json").write_text("{}")
-    assert new_run(default_out(tiny()), False).as_posix() == "runs/shapes-cd-smoke-s42-2"
-    assert train.main(options(out="runs/shapes-cd-smoke-s42")) == 2
+    assert new_run(default_out(tiny()), False).as_posix() == "runs/patches-cd-smoke-s42"
+    (tmp_path / "runs/patches-cd-smoke-s42/config.json").write_text("{}")
+    assert new_run(default_out(tiny()), False).as_posix() == "runs/patches-cd-smoke-s42-2"
+    assert train.main(options(out="runs/patches-cd-smoke-s42")) == 2
     assert "holds a run already" in one_line(capsys)
 
 

@@ -68,12 +68,18 @@ class CD(nn.Module):
         return with_backbone(self.backbone(x), lambda h: torch.sigmoid(self.heads(self.projector(h))))
 
     @torch.no_grad()
-    def untrained_output(self, h: Tensor) -> Tensor:
+    def untrained_output(self, h: Tensor, reference: Tensor | None = None) -> Tensor:
         """The control of y: what heads say that were never trained, on the trained z.
 
-        h (N, backbone.dim) -> (N, heads) in (0, 1). The heads are fresh, with weights from torch's random state. Their
-        BatchNorm takes the moments of these N images.
+        The heads are fresh, with weights from torch's random state. Their BatchNorm takes the moments of ``reference``,
+        as after training: h of at least 2 images (M, backbone.dim), or None for these ones.
+        h: (N, backbone.dim) -> (N, heads) in (0, 1).
         """
         config = self.config
-        fresh = feature_heads(config.dim, config.hidden, config.heads, config.head_batch_norm).to(h.device)
-        return torch.sigmoid(fresh(self.projector(h)))
+        with h.device:
+            fresh = feature_heads(config.dim, config.hidden, config.heads, config.head_batch_norm)
+        for layer in fresh:
+            if isinstance(layer, nn.BatchNorm1d):
+                layer.momentum = 1.0  # the moments of this one batch
+        fresh(self.projector(h if reference is None else reference))
+        return torch.sigmoid(fresh.eval()(self.projector(h)))

@@ -34,20 +34,24 @@ STAGES = ("raw pixels", "random network", "backbone", "heads never trained", "ou
 MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
 
 
-def stages(model: nn.Module, config: Config, images: Tensor) -> dict[str, Tensor]:
+def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor | None = None) -> dict[str, Tensor]:
     """The features to compare, each (N, D): the controls, and the two stages of the model.
 
     Two controls learned nothing. The third, where the method has heads, are heads never trained, on the trained z: what
-    the output has beyond it, the heads learned.
+    the output has beyond it, the heads learned. Their BatchNorm takes the moments of ``reference``, the backbone's
+    features (M, D) of other images, or of these where it is None.
     """
     device = next(model.parameters()).device
     learned = embed(model, images, config.size, amp=config.amp)
     untrained = embed(fresh_model(config).to(device), images, config.size, amp=config.amp)
     found = {"raw pixels": raw_pixels(images, config.size), "random network": untrained["backbone"]}
     found["backbone"] = learned["backbone"]
-    if hasattr(model, "untrained_output"):
+    reference = found["backbone"] if reference is None else reference
+    if hasattr(model, "untrained_output") and len(reference) > 1:
         with streams.drawing(device, config.seed, "weights", 1):
-            found["heads never trained"] = model.untrained_output(learned["backbone"].to(device)).cpu()
+            found["heads never trained"] = model.untrained_output(
+                *(h.to(device) for h in (found["backbone"], reference))
+            ).cpu()
     return found | {"output": learned["output"]}
 
 
@@ -230,7 +234,7 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     if len(images) < 2:
         raise UserError(f"{len(images)} image in {config.data} cannot be scored; at least 2 are needed")
     features = stages(model, config, images.images)
-    unseen = stages(model, config, images.held_out.images) if images.held_out else None
+    unseen = stages(model, config, images.held_out.images, features["backbone"]) if images.held_out else None
     scores = score(features, images, config, unseen)
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
