@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 
 from cdlearn.backbones import BACKBONES, STEMS
-from cdlearn.methods import METHODS, needs_clusters
+from cdlearn.methods import METHODS, needs_clusters, views_of
 from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
@@ -38,6 +38,7 @@ class Config:
     instance_temperature: float = 0.5
     feature_temperature: float = 1.0
     head_batch_norm: bool = True  # before the sigmoid; Table 4 takes it away
+    target_momentum: float = 0.996  # what byol's target keeps of itself in the first step; it rises to 1
     per_view_batch_norm: bool = False  # True as published: two passes, each with its own statistics; slower
     # the views
     recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" keeps the settings below
@@ -140,7 +141,7 @@ class Config:
         for name in ("alpha", "clip", "warmup"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
-        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur"):
+        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur", "target_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
         if not 0 <= self.hue <= 0.5:
@@ -189,7 +190,7 @@ class Config:
 
     def epochs_for(self, images: int) -> int:
         """The number of epochs over this many images."""
-        return self.epochs or max(1, round(self.views / (2 * images)))
+        return self.epochs or max(1, round(self.views / (views_of(self.method) * images)))
 
     def as_dict(self) -> dict:
         """For config.json and the checkpoint."""

@@ -28,6 +28,10 @@ CASES = {
     "ae": {"method": "ae"},
     "dae": {"method": "dae"},
     "vae": {"method": "vae"},
+    "byol": {"method": "byol", "target_momentum": 0.5},
+    "vicreg": {"method": "vicreg"},
+    "fastsiam": {"method": "fastsiam"},
+    "fastsiam, one view plain": {"method": "fastsiam", "both_views": False},
 }
 
 
@@ -45,7 +49,8 @@ def three_steps(settings, double=True):
         found = []
         for _ in range(3):
             under_test.train_step()
-            gradients = {f"gradient of {k}": p.grad.clone() for k, p in under_test.model.named_parameters()}
+            learned = {k: p for k, p in under_test.model.named_parameters() if p.requires_grad}
+            gradients = {f"gradient of {k}": p.grad.clone() for k, p in learned.items()}
             terms = {k: v.clone() for k, v in under_test.sums.items()}
             found.append(terms | gradients | {k: v.clone() for k, v in under_test.model.state_dict().items()})
         return found

@@ -24,6 +24,11 @@ PLAIN = {
     "imbalance": ("imbalance of the clusters", "log K - H(P), both views (nats)", "all clusters used alike"),
     "clustering": ("clustering: q towards the surer p", "divergence (nats)", "q wholly even, or wholly sure"),
     "anchor": ("anchor: both views towards their image", "divergence (nats)", "views answer as their image does"),
+    "prediction": ("prediction of the target", "squared distance, both views (0 to 8)", "predicted exactly"),
+    "negative cosine": ("prediction of the other views", "negative cosine (-1 to 1)", "as alike as by chance"),
+    "invariance": ("invariance: the views of an image", "mean squared difference", "views alike"),
+    "variance": ("variance: columns with too little", "standard deviation short of 1", "all columns spread out"),
+    "covariance": ("covariance of the columns", "squares, both views, per column", "no two columns alike"),
     "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
     "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
 }
