@@ -185,7 +185,7 @@ def as_on_cuda(fake, monkeypatch):
     def backward(loss):
         assert loss.requires_grad and loss.device.type == "cuda"
         for group in optimizers:
-            for parameter in group.param_groups[0]["params"]:
+            for parameter in filter(lambda p: p.requires_grad, group.param_groups[0]["params"]):
                 parameter.grad = torch.empty_like(parameter)
 
     optimizers, adam = [], torch.optim.Adam

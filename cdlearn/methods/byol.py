@@ -36,6 +36,13 @@ def momentum(step: int, steps: int, start: float) -> float:
     return 1 - (1 - start) * (math.cos(math.pi * step / steps) + 1) / 2
 
 
+def without_gradient(network: nn.Module) -> nn.Module:
+    """A copy of ``network`` with weights of its own that need no gradient."""
+    own: dict = {id(weight): nn.Parameter(weight.detach().clone(), False) for weight in network.parameters()}
+    own |= {id(buffer): buffer.clone() for buffer in network.buffers()}
+    return copy.deepcopy(network, own)  # what is in ``own`` is taken from there: fake tensors cannot be copied deeply
+
+
 class BYOL(nn.Module):
     """The online network is predictor(projector(f)); the target is an average of its f and projector.
 
@@ -55,7 +62,7 @@ class BYOL(nn.Module):
         self.config = config
         self.online = nn.Sequential(backbone, projector(backbone.dim, config.hidden, config.dim))
         self.predictor = projector(config.dim, config.hidden, config.dim)
-        self.backbone, self.projector = copy.deepcopy(self.online).requires_grad_(False)
+        self.backbone, self.projector = without_gradient(self.online)
 
     def target(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> z of the target (M, dim)."""
