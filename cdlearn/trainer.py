@@ -53,7 +53,8 @@ class Trainer:
         self.batches = feeding.Batches(self.images, self.device)
         model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
         # views of an image, or the image itself
         self.shown = getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
         self.views = TwoViews.of(config, self.shown)

@@ -22,6 +22,7 @@ CASES = {
     "cd": {},
     "cd, views normalised apart": {"per_view_batch_norm": True},
     "cd, one view plain": {"both_views": False, "blur": 0.5},
+    "cd, heads mended": {"heads_similarity": "correlation", "feature_temperature": 0.2, "entropy_of": "mean"},
     "simclr": {"method": "simclr"},
     "cc": {"method": "cc", "clusters": 4},
     "centres": {"method": "centres", "clusters": 4},

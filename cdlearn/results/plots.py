@@ -119,10 +119,15 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             start, floor = nt_xent_start(k), undecided_floor(k, config.alpha)
             reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
             reference(axis, floor, f"all answers 0.5: {floor:.2f}")
+            if config.heads_similarity == "correlation":
+                apart = nt_xent_floor(k, config.feature_temperature)
+                reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
             axis.legend(fontsize=8, loc="center right")
         elif name == "entropy":
-            axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))
-            reference(axis, 1.0, "all answers 0.5", below=True)
+            single = config.entropy_of == "answers"
+            title = "entropy of the answers" if single else "entropy of each head's mean answer"
+            axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
+            reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)
         elif name == "cluster":
             axis.set_title(f"cluster level, K = {config.clusters} clusters")
             start = nt_xent_start(config.clusters)
