@@ -1,4 +1,4 @@
-"""Two random views of every image of a batch, in one pass, on the batch's device.
+"""Two random views, or more, of every image of a batch, in one pass, on the batch's device.
 
 Crop, flip, resize and blur are linear along each axis, so every image gets small matrices of its own, and one batched
 matrix product applies them to all images. The colour operations let every image have its own order of them.
@@ -113,7 +113,8 @@ class Draws:
 class TwoViews:
     """Random resized crop, flip, colour jitter, grayscale, blur: the augmentation of SimCLR and CC.
 
-    ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and returns two float32 (N, 3, size, size) in [0, 1].
+    ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and returns two float32 (N, 3, size, size) in [0, 1],
+    or ``count`` of them.
     Each view of each image has its own random draws. The same generator state gives the same views.
 
     Args:
@@ -139,35 +140,35 @@ class TwoViews:
         blur: float = 0.0,
         flip: float = 0.5,
         both: bool = True,
+        count: int = 2,
     ):
         if not 0 < crop[0] <= crop[1] <= 1:
             raise ValueError(f"crop is a range of area shares with 0 < low <= high <= 1, got {crop}")
         if not 0 <= hue <= 0.5:
             raise ValueError(f"hue is at most 0.5, half a turn of the colour circle, got {hue}")
-        self.size, self.crop, self.hue, self.both = size, crop, hue, both
+        self.size, self.crop, self.hue, self.both, self.count = size, crop, hue, both, count
         self.strengths = (brightness, contrast, saturation)
         self.jitter, self.gray, self.blur, self.flip = jitter, gray, blur, flip
         self.kernel = min(max(3, size // 10 | 1), 2 * size - 1)
 
     @classmethod
-    def of(cls, config) -> "TwoViews":
+    def of(cls, config, count: int = 2) -> "TwoViews":
         """The views that a Config asks for."""
         names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
-        return cls(**{name: getattr(config, name) for name in names}, both=config.both_views)
+        return cls(**{name: getattr(config, name) for name in names}, both=config.both_views, count=count)
 
     def __call__(
         self, images: Tensor, generator: torch.Generator | None = None, rank: int = 0, ranks: int = 1
-    ) -> tuple[Tensor, Tensor]:
-        """Two views of ``images``, which are slice ``rank`` of ``ranks``: the same views as in the whole batch."""
+    ) -> tuple[Tensor, ...]:
+        """The views of ``images``, which are slice ``rank`` of ``ranks``: the same views as in the whole batch."""
         n, _, height, width = images.shape
-        sides = 2 if self.both else 1
+        sides = self.count if self.both else self.count - 1
         draws = self.draw(sides * n * ranks, height, width, images.device, generator)
         if ranks > 1:
             order = torch.arange(sides * n * ranks, device=images.device).view(sides, ranks, n)
             draws = draws.take(order[:, rank].flatten())
-        if not self.both:
-            return to_size(images, self.size), self.apply(images, draws)
-        return self.apply(images.repeat(2, 1, 1, 1), draws).chunk(2)
+        made = self.apply(images.repeat(sides, 1, 1, 1), draws).chunk(sides)
+        return made if self.both else (to_size(images, self.size), *made)
 
     def draw(self, m: int, height: int, width: int, device, generator=None) -> Draws:
         """Draw everything for m views of images of height x width pixels."""

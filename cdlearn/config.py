@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 
 from cdlearn.backbones import BACKBONES, STEMS
-from cdlearn.methods import METHODS, needs_clusters
+from cdlearn.losses import ENTROPIES, SIMILARITIES
+from cdlearn.methods import METHODS, needs_clusters, views_of
 from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
@@ -37,7 +38,10 @@ class Config:
     alpha: float = 1.0  # weight of the entropy
     instance_temperature: float = 0.5
     feature_temperature: float = 1.0
+    heads_similarity: str = "cosine"  # correlation gives the feature loss room, the more at temperature 0.2
+    entropy_of: str = "answers"  # mean: heads say yes to half of the images, but may be sure of each
     head_batch_norm: bool = True  # before the sigmoid; Table 4 takes it away
+    target_momentum: float = 0.996  # what byol's target keeps of itself in the first step; it rises to 1
     per_view_batch_norm: bool = False  # True as published: two passes, each with its own statistics; slower
     # the views
     recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" keeps the settings below
@@ -59,6 +63,7 @@ class Config:
     cosine: bool = True  # to zero, without restarts
     epoch_schedule: bool = False  # True as published: the learning rate changes once per epoch, not with every step
     clip: float = 1.0  # largest gradient norm; 0 for no clipping
+    weight_decay: float = 0.0  # apart from the gradient, as in AdamW; the paper has none
     # the machine
     device: str = ""  # "" takes cuda where there is one
     amp: bool = True  # bf16 if the device has units for it: 3 times as fast; losses stay in float32
@@ -112,7 +117,8 @@ class Config:
             raise UserError("data is empty; it names a data set or a folder")
         if self.method not in METHODS:
             raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
-        for name, known in (("backbone", BACKBONES), ("stem", STEMS)):
+        words = dict(backbone=BACKBONES, stem=STEMS, heads_similarity=SIMILARITIES, entropy_of=ENTROPIES)
+        for name, known in words.items():
             value = getattr(self, name)
             if value not in known:
                 raise UserError(f"unknown {name} {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
@@ -137,10 +143,10 @@ class Config:
         for name in ("lr", "instance_temperature", "feature_temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} {getattr(self, name)}: must be positive")
-        for name in ("alpha", "clip", "warmup"):
+        for name in ("alpha", "clip", "warmup", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} {getattr(self, name)}: must not be negative")
-        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur"):
+        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur", "target_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
         if not 0 <= self.hue <= 0.5:
@@ -189,7 +195,7 @@ class Config:
 
     def epochs_for(self, images: int) -> int:
         """The number of epochs over this many images."""
-        return self.epochs or max(1, round(self.views / (2 * images)))
+        return self.epochs or max(1, round(self.views / (views_of(self.method) * images)))
 
     def as_dict(self) -> dict:
         """For config.json and the checkpoint."""

@@ -53,10 +53,12 @@ class Trainer:
         self.batches = feeding.Batches(self.images, self.device)
         model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.views = TwoViews.of(config)
+        decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
+        # views of an image, or the image itself
+        self.shown = getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
+        self.views = TwoViews.of(config, self.shown)
         self.generator = torch.Generator(self.device)
-        self.shown = 2 if getattr(model, "needs_views", True) else 1  # views of an image, or the image itself
         self.network = distributed.replicated(self.model, self.forward)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
         self.started = False
@@ -69,13 +71,13 @@ class Trainer:
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # one row per epoch
 
-    def forward(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        return self.model.training_loss(x1, x2, x)
+    def forward(self, *batch: Tensor) -> dict[str, Tensor]:
+        return self.model.training_loss(*batch)
 
-    def loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """The terms of the method's loss, in the precision of the run."""
+    def loss(self, *batch: Tensor) -> dict[str, Tensor]:
+        """The terms of the method's loss of the views and the plain images, in the precision of the run."""
         with self.precision:
-            return self.network(x1, x2, x)
+            return self.network(*batch)
 
     def compile(self) -> None:
         """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
@@ -93,12 +95,13 @@ class Trainer:
 
     def gradient(self, batch: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of a batch, and their gradient in the weights."""
-        x1 = x2 = x = to_size(batch, self.config.size) if self.model.needs_plain or self.shown == 1 else None
-        if self.shown == 2:
+        x = to_size(batch, self.config.size) if self.model.needs_plain or self.shown == 1 else None
+        views = (x, x)
+        if self.shown > 1:
             streams.set_stream(self.generator, self.config.seed, "views", self.step)
-            x1, x2 = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
+            views = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
         with streams.drawing(self.device, self.config.seed, "noise", self.step):  # random draws of the method itself
-            terms = self.loss(x1, x2, x1 if x is None else x)
+            terms = self.loss(*views, views[0] if x is None else x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
         return terms
@@ -246,7 +249,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
     """The loop: steps, looks, epochs, saves."""
     per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
     alone, cheap = distributed.ranks() == 1, trainer.device.type == "cpu"
-    seen, unit = batch * trainer.shown, "views" if trainer.shown == 2 else "images"
+    seen, unit = batch * trainer.shown, "views" if trainer.shown > 1 else "images"
     shown = dict(unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)
     bar = tqdm(total=trainer.steps * seen, initial=trainer.step * seen, **shown)
     saved = time.monotonic()

@@ -22,12 +22,17 @@ CASES = {
     "cd": {},
     "cd, views normalised apart": {"per_view_batch_norm": True},
     "cd, one view plain": {"both_views": False, "blur": 0.5},
+    "cd, heads mended": {"heads_similarity": "correlation", "feature_temperature": 0.2, "entropy_of": "mean"},
     "simclr": {"method": "simclr"},
     "cc": {"method": "cc", "clusters": 4},
     "centres": {"method": "centres", "clusters": 4},
     "ae": {"method": "ae"},
     "dae": {"method": "dae"},
     "vae": {"method": "vae"},
+    "byol": {"method": "byol", "target_momentum": 0.5},
+    "vicreg": {"method": "vicreg"},
+    "fastsiam": {"method": "fastsiam"},
+    "fastsiam, one view plain": {"method": "fastsiam", "both_views": False},
 }
 
 
@@ -45,7 +50,8 @@ def three_steps(settings, double=True):
         found = []
         for _ in range(3):
             under_test.train_step()
-            gradients = {f"gradient of {k}": p.grad.clone() for k, p in under_test.model.named_parameters()}
+            learned = {k: p for k, p in under_test.model.named_parameters() if p.requires_grad}
+            gradients = {f"gradient of {k}": p.grad.clone() for k, p in learned.items()}
             terms = {k: v.clone() for k, v in under_test.sums.items()}
             found.append(terms | gradients | {k: v.clone() for k, v in under_test.model.state_dict().items()})
         return found

@@ -25,6 +25,28 @@ def slow_entropy(y):
     return torch.stack([-(p * torch.log2(p) + (1 - p) * torch.log2(1 - p)) for p in y.flatten()]).mean()
 
 
+def slow_correlation_loss(y1, y2, temperature):
+    """Pearson's correlations by loops, then the loops of the contrast."""
+    columns = [*y1.T, *y2.T]
+    k, total = y1.shape[1], 0.0
+
+    def correlation(a, b):
+        a, b = a - sum(a) / len(a), b - sum(b) / len(b)
+        return sum(a * b) / torch.sqrt(sum(a * a) * sum(b * b))
+
+    for i in range(2 * k):
+        close = [torch.exp(correlation(columns[i], other) / temperature) for other in columns]
+        total = total - torch.log(close[(i + k) % (2 * k)] / sum(c for j, c in enumerate(close) if j != i))
+    return total / (2 * k)
+
+
+def slow_mean_entropy(y):
+    """The entropy of every column's mean, in bits, averaged over the columns."""
+    n, k = y.shape
+    means = [sum(y[i, j] for i in range(n)) / n for j in range(k)]
+    return sum(-(p * torch.log2(p) + (1 - p) * torch.log2(1 - p)) for p in means) / k
+
+
 def pair(n=5, d=7, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(n, d, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)]
@@ -49,6 +71,63 @@ def test_feature_loss_is_nt_xent_across_columns():
     a, b = (torch.sigmoid(t) for t in pair(6, 4))
     torch.testing.assert_close(losses.feature_loss(a, b), slow_nt_xent(a.T, b.T, 1.0), rtol=1e-12, atol=1e-12)
     assert losses.feature_loss(a, b) != losses.instance_loss(a, b, 1.0)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_heads_by_correlation_are_the_loops_with_their_gradients(temperature):
+    a, b = pair(6, 4)
+    fast = losses.feature_loss(torch.sigmoid(a), torch.sigmoid(b), temperature, "correlation")
+    slow = slow_correlation_loss(torch.sigmoid(a), torch.sigmoid(b), temperature)
+    torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
+    for mine, theirs in zip(torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_the_entropy_of_the_mean_is_the_loop_with_its_gradient():
+    logits = 3 * pair(6, 4)[0]
+    fast, slow = losses.mean_entropy(logits), slow_mean_entropy(torch.sigmoid(logits))
+    torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
+    mine, theirs = (torch.autograd.grad(value, logits)[0] for value in (fast, slow))
+    torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+    assert torch.autograd.gradcheck(losses.mean_entropy, (logits.detach().requires_grad_(),))
+
+
+def test_independent_heads_have_more_room_by_correlation():
+    """K = 128 independent heads with normal logits, equal in both views: the values that the docstring names."""
+    y = torch.sigmoid(torch.randn(20_000, 128, generator=torch.Generator().manual_seed(0)))
+    reached = {
+        (similarity, temperature): losses.feature_loss(y, y, temperature, similarity).item()
+        for similarity in losses.SIMILARITIES
+        for temperature in (1.0, 0.2)
+    }
+    assert reached["cosine", 1.0] == pytest.approx(5.39, abs=0.01)
+    assert reached["correlation", 1.0] == pytest.approx(4.55, abs=0.01)
+    assert reached["correlation", 0.2] == pytest.approx(1.00, abs=0.01)
+    assert reached["correlation", 0.2] == pytest.approx(losses.nt_xent_floor(128, 0.2), abs=0.01)
+
+
+def test_correlation_sees_neither_shift_nor_scale_and_cosine_sees_the_shift():
+    a, b = (torch.sigmoid(t) for t in pair(8, 4))
+    by = lambda a, b, how: losses.feature_loss(a, b, 0.5, how)  # noqa: E731
+    torch.testing.assert_close(by(a, b, "correlation"), by(0.3 * a + 0.5, 0.1 * b, "correlation"))
+    assert abs(by(a, b, "cosine") - by(a + 1, b, "cosine")) > 0.01
+
+
+def test_constant_heads_are_unlike_all_others_and_do_not_blow_up():
+    """All heads at 0.5 reach what all heads alike reach, and a head that hardly varies gets no huge gradient."""
+    still = torch.full((32, 6), 0.5).requires_grad_()
+    loss = losses.feature_loss(still, still, 0.2, "correlation")
+    loss.backward()
+    assert loss.item() == pytest.approx(losses.nt_xent_start(6)) and still.grad.abs().max() < 1e3
+    rounded = torch.full((128, 6), 0.5) + 3e-8 * torch.randn(128, 6, generator=torch.Generator().manual_seed(0)).sign()
+    assert losses.feature_loss(rounded, rounded, 0.2, "correlation").item() == pytest.approx(math.log(11), abs=0.01)
+
+
+def test_sure_heads_cost_nothing_by_the_mean_and_all_by_the_answers():
+    sure = 30 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 1)
+    assert losses.mean_entropy(sure).item() == pytest.approx(1) and losses.normalized_entropy(sure).item() < 1e-6
+    assert losses.mean_entropy(torch.zeros(4, 3)) == 1
+    assert losses.mean_entropy(torch.full((4, 3), 60.0)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_views_and_scale_do_not_matter():
@@ -78,13 +157,14 @@ def test_entropy_against_p_log_p_and_its_ends():
     assert losses.normalized_entropy(-logits) == losses.normalized_entropy(logits)
 
 
+@pytest.mark.parametrize("mended", [{}, {"heads_similarity": "correlation", "entropy_of": "mean"}])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_everything_is_finite_for_extreme_logits_under_autocast(dtype):
+def test_everything_is_finite_for_extreme_logits_under_autocast(dtype, mended):
     sign = torch.where(torch.rand(8, 6, generator=torch.Generator().manual_seed(0)) > 0.5, 60.0, -60.0)
     logits = [(sign * s).to(dtype).requires_grad_() for s in (1, -1)]
     z = [t.to(dtype).detach().requires_grad_() for t in pair(8, 6)]
     with torch.autocast("cpu", torch.bfloat16):
-        terms = losses.cd_loss(*z, *logits)
+        terms = losses.cd_loss(*z, *logits, **mended)
     terms["loss"].backward()
     assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in terms.values())
     assert all(torch.isfinite(t.grad).all() for t in [*z, *logits])
@@ -106,9 +186,26 @@ def test_cd_loss_adds_up():
     torch.testing.assert_close(terms["loss"], expected)
 
 
+def test_mended_heads_add_up():
+    z1, z2 = pair(6, 5)
+    l1, l2 = pair(6, 4, seed=1)
+    terms = losses.cd_loss(z1, z2, l1, l2, 0.3, 0.5, 0.2, heads_similarity="correlation", entropy_of="mean")
+    y1, y2 = torch.sigmoid(l1), torch.sigmoid(l2)
+    entropy = (slow_mean_entropy(y1) + slow_mean_entropy(y2)) / 2
+    torch.testing.assert_close(terms["feature"], slow_correlation_loss(y1, y2, 0.2))
+    torch.testing.assert_close(terms["entropy"], entropy)
+    expected = slow_nt_xent(z1, z2, 0.5) + slow_correlation_loss(y1, y2, 0.2) - 0.3 * entropy
+    torch.testing.assert_close(terms["loss"], expected)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
+        (
+            lambda: losses.feature_loss(torch.ones(4, 2), torch.ones(4, 2), 1.0, "cosines"),
+            "unknown similarity 'cosines'",
+        ),
+        (lambda: losses.cd_loss(*4 * [torch.ones(4, 2)], entropy_of="means"), "unknown entropy_of 'means'"),
         (lambda: losses.instance_loss(torch.ones(1, 4), torch.ones(1, 4)), "at least 2 rows"),
         (lambda: losses.feature_loss(torch.ones(4, 1), torch.ones(4, 1)), "at least 2 rows"),
         (lambda: losses.nt_xent(torch.ones(3, 4), torch.ones(2, 4), 0.5), "one shape"),

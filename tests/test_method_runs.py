@@ -14,11 +14,11 @@ from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.methods import METHODS, build, centres, needs_clusters
+from cdlearn.methods import METHODS, build, centres, needs_clusters, views_of
 from cdlearn.results import closing, plots
 from cdlearn.runtime.errors import UserError
 
-NEW = ("cc", "centres", "ae", "dae", "vae")
+NEW = ("cc", "centres", "ae", "dae", "vae", "byol", "vicreg", "fastsiam")
 TOLD = ("cc", "centres")
 SMALL = {"limit": 48, "size": 16, "batch_size": 16, "epochs": 2, "kmeans_seeds": 1}
 
@@ -35,13 +35,14 @@ def some_images(n=48):
 def test_the_interface(method):
     config = small(method)
     model = build(config)
-    x1, x2, x = torch.rand(3, 8, 3, 16, 16)
-    terms = model.training_loss(x1, x2, x)
+    *views, x = torch.rand(views_of(method) + 1, 8, 3, 16, 16)
+    terms = model.training_loss(*views, x)
     assert next(iter(terms)) == "loss" and all(value.shape == () for value in terms.values())
     terms["loss"].backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    learned = [p for p in model.parameters() if p.requires_grad]
+    assert learned and all(p.grad is not None and torch.isfinite(p.grad).all() for p in learned)
     if not model.needs_plain:
-        assert model.training_loss(x1, x2)["loss"].shape == ()
+        assert model.training_loss(*views)["loss"].shape == ()
     found = model.eval().represent(x)
     assert set(found) == {"backbone", "output"} and found["backbone"].shape == (8, model.backbone.dim)
     assert needs_clusters(method) == (method in TOLD)

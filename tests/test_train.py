@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 
-from cdlearn import checkpoint, train, trainer
+from cdlearn import checkpoint, losses, train, trainer
 from cdlearn.config import Config
 from cdlearn.data import load
 from cdlearn.evaluate import __main__ as evaluate_command
@@ -80,6 +80,27 @@ def test_training_learns():
     images[:32, 0], images[32:, 2] = 255, 255
     history = trainer.fit(tiny(epochs=15, lr=3e-3, hue=0.0, gray=0.0), images).history
     assert history[-1]["loss"] < history[0]["loss"] - 0.2
+
+
+def test_weight_decay_shrinks_the_weights_apart_from_the_gradient():
+    plain, decayed = (trainer.Trainer(tiny(weight_decay=decay, warmup=0), tiny_images()) for decay in (0.0, 0.1))
+    began = [p.detach().clone() for p in plain.model.parameters()]
+    plain.train_step(), decayed.train_step()
+    for start, one, other in zip(began, plain.model.parameters(), decayed.model.parameters(), strict=True):
+        torch.testing.assert_close(one - other, 0.1 * plain.config.lr * start, rtol=1e-2, atol=2e-7)
+
+
+def test_mended_heads_train_from_settings():
+    """The settings reach the loss: its terms are those of cd_loss with the same settings."""
+    config = tiny(heads_similarity="correlation", entropy_of="mean", feature_temperature=0.2, amp=False)
+    model = trainer.fresh_model(config).train()
+    x1, x2 = torch.rand(2, 8, 3, 16, 16)
+    terms = model.training_loss(x1, x2)
+    (z1, z2), (l1, l2) = (part.chunk(2) for part in model(torch.cat([x1, x2])))
+    given = dict(feature_temperature=0.2, heads_similarity="correlation", entropy_of="mean")
+    for name, value in losses.cd_loss(z1, z2, l1, l2, **given).items():
+        torch.testing.assert_close(terms[name], value)
+    assert abs(terms["feature"] - losses.cd_loss(z1, z2, l1, l2, feature_temperature=0.2)["feature"]) > 0.1
 
 
 def test_same_seed_same_weights_other_seed_others():
@@ -192,6 +213,9 @@ def one_line(capsys):
         (["--epoch", "3"], "did you mean --epochs"),
         (["--backbone", "resnet19"], "did you mean resnet18"),
         (["--stem", "big"], "unknown stem"),
+        (["--heads-similarity", "corelation"], "unknown heads_similarity 'corelation', did you mean correlation?"),
+        (["--entropy-of", "batch"], "unknown entropy_of 'batch'; there are answers, mean"),
+        (["--weight-decay", "-1"], "weight_decay -1.0: must not be negative"),
         (["--device", "tpu"], "unknown device"),
         (["--data", "no/such"], "no folder"),
         (["--limit", "1", "--batch-size", "2"], "at least 2 are needed"),

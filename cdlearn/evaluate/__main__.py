@@ -1,5 +1,6 @@
 """``python -m cdlearn.evaluate RUN [--data NAME_OR_FOLDER]``: score a finished run, on its own images or on others."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import torch
 
 from cdlearn import checkpoint
 from cdlearn.data import load
+from cdlearn.evaluate import beside
 from cdlearn.results import closing
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.commandline import Parser, folder, guarded
@@ -31,6 +33,11 @@ def _evaluate(arguments: list[str]) -> None:
     made.add_argument("--limit", type=int, help="this many of them")
     made.add_argument("--device", default="", help="cpu, cuda or mps")
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
+    made.add_argument(
+        "--beside",
+        action="store_true",
+        help="score in other ways too: L2-normalised, averaged over 8 random crops, and without labels",
+    )
     asked = made.parse_args(arguments)
     run = folder_of(asked.run)
     model, config = checkpoint.load_model(run)
@@ -52,6 +59,10 @@ def _evaluate(arguments: list[str]) -> None:
     print(f"{run}, {len(history)} epochs, on {len(images):,} images of {wanted.data}", flush=True)
     closing.close(model, wanted, images, run, history if own else [], name)
     print(f"\nthe scores are in {run / f'{name}.json'}, the figures beside them")
+    if asked.beside:
+        rows, path = beside.rows(model, images, wanted), run / f"{name.replace('scores', 'beside', 1)}.json"
+        checkpoint.write_text(path, json.dumps(rows, indent=1) + "\n")
+        print(f"\nbeside the published protocol, which scores features as they are (in {path}):\n{beside.table(rows)}")
 
 
 if __name__ == "__main__":

@@ -8,22 +8,27 @@ go through ``gathered`` first, means over images through ``averaged``, random dr
 ``random_like``. ``represent(x) -> {"backbone": h, "output": y}`` returns what is evaluated.
 
 Optional: ``needs_views = False`` for a method that looks at the plain images alone: no views are made, and x1 and x2
-are the plain images too. ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is
-(N, clusters), how much each image belongs to each cluster, and the largest is scored beside K-means.
+are the plain images too. ``views = V`` for a method that looks at V views instead of two: ``training_loss(*views, x)``.
+``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how much each
+image belongs to each cluster, and the largest is scored beside K-means.
 ``prepare(images)``, with uint8 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after
 it). ``begin_epoch(epoch, epochs, images)`` is called before the first step of every epoch, for methods that go through
 phases; ``after_step(step, steps)`` after the optimizer's step, for a moving average of weights, say. What a method
-remembers from step to step lies in its buffers, so that a resumed run takes the very steps of an uninterrupted one.
+remembers from step to step lies in its buffers, or in parameters that need no gradient, so that a resumed run takes the
+very steps of an uninterrupted one.
 """
 
 from torch import nn
 
 from cdlearn.backbones import backbone
 from cdlearn.methods import autoencoder
+from cdlearn.methods.byol import BYOL
 from cdlearn.methods.cc import CC
 from cdlearn.methods.cd import CD
 from cdlearn.methods.centres import Centres
+from cdlearn.methods.fastsiam import FastSiam
 from cdlearn.methods.simclr import SimCLR
+from cdlearn.methods.vicreg import VICReg
 from cdlearn.runtime.errors import UserError
 
 METHODS = {  # name -> what makes it from a backbone and a Config
@@ -34,7 +39,15 @@ METHODS = {  # name -> what makes it from a backbone and a Config
     "ae": autoencoder.ae,
     "dae": autoencoder.dae,
     "vae": autoencoder.vae,
+    "byol": BYOL,
+    "vicreg": VICReg,
+    "fastsiam": FastSiam,
 }
+
+
+def views_of(method: str) -> int:
+    """How many views of every image a step of the method of this name takes, as the length of a run counts them."""
+    return getattr(METHODS[method], "views", 2)
 
 
 def needs_clusters(method: str) -> bool:

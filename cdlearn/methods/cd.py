@@ -35,7 +35,7 @@ class CD(nn.Module):
     Args:
         backbone: a module with ``.dim``.
         config: reads dim, hidden, heads, alpha, head_batch_norm, instance_temperature, feature_temperature,
-            per_view_batch_norm.
+            heads_similarity, entropy_of, per_view_batch_norm.
     """
 
     needs_plain = False  # training_loss does not use the plain images
@@ -59,9 +59,8 @@ class CD(nn.Module):
         config = self.config
         (z1, logits1), (z2, logits2) = forward_views(self, (x1, x2), config.per_view_batch_norm)
         z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
-        return losses.cd_loss(
-            z1, z2, logits1, logits2, config.alpha, config.instance_temperature, config.feature_temperature
-        )
+        names = ("alpha", "instance_temperature", "feature_temperature", "heads_similarity", "entropy_of")
+        return losses.cd_loss(z1, z2, logits1, logits2, **{name: getattr(config, name) for name in names})
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""

@@ -24,6 +24,11 @@ PLAIN = {
     "imbalance": ("imbalance of the clusters", "log K - H(P), both views (nats)", "all clusters used alike"),
     "clustering": ("clustering: q towards the surer p", "divergence (nats)", "q wholly even, or wholly sure"),
     "anchor": ("anchor: both views towards their image", "divergence (nats)", "views answer as their image does"),
+    "prediction": ("prediction of the target", "squared distance, both views (0 to 8)", "predicted exactly"),
+    "negative cosine": ("prediction of the other views", "negative cosine (-1 to 1)", "as alike as by chance"),
+    "invariance": ("invariance: the views of an image", "mean squared difference", "views alike"),
+    "variance": ("variance: columns with too little", "standard deviation short of 1", "all columns spread out"),
+    "covariance": ("covariance of the columns", "squares, both views, per column", "no two columns alike"),
     "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
     "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
 }
@@ -114,10 +119,15 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             start, floor = nt_xent_start(k), undecided_floor(k, config.alpha)
             reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
             reference(axis, floor, f"all answers 0.5: {floor:.2f}")
+            if config.heads_similarity == "correlation":
+                apart = nt_xent_floor(k, config.feature_temperature)
+                reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
             axis.legend(fontsize=8, loc="center right")
         elif name == "entropy":
-            axis.set(title="entropy of the answers", ylabel="share of one bit", ylim=(0, 1.05))
-            reference(axis, 1.0, "all answers 0.5", below=True)
+            single = config.entropy_of == "answers"
+            title = "entropy of the answers" if single else "entropy of each head's mean answer"
+            axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
+            reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)
         elif name == "cluster":
             axis.set_title(f"cluster level, K = {config.clusters} clusters")
             start = nt_xent_start(config.clusters)

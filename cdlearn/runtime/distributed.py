@@ -131,8 +131,10 @@ class GlobalBatchNorm(_BatchNorm):
                 self.num_batches_tracked += 1
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
-            scale = self.weight * torch.rsqrt(variance + self.eps)
-            return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+            scale = torch.rsqrt(variance + self.eps)
+            if not self.affine:
+                return (centred * scale.view(shape)).to(x.dtype)
+            return (centred * (self.weight * scale).view(shape) + self.bias.view(shape)).to(x.dtype)
 
 
 def synchronised(model: nn.Module, device: torch.device) -> nn.Module:

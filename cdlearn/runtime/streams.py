@@ -12,7 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PURPOSES = ("weights", "order", "views", "noise", "centres", "monitor")  # append only: the place is part of the stream
+PURPOSES = (
+    "weights",
+    "order",
+    "views",
+    "noise",
+    "centres",
+    "monitor",
+    "crops",
+    "pairs",
+)  # append only: the place is part of the stream
 _WORDS = 624  # of a Mersenne Twister's state
 _AHEAD, _COUNT, _FIRST = 8, 16, 24  # bytes at which PyTorch keeps what is left of these words, the next one, the first
 

@@ -1,0 +1,88 @@
+"""BYOL (Grill et al., 2020): one network predicts what a slowly following copy of itself makes of the other view.
+
+There are no negatives. The copy, called the target, gets no gradient: after every step it moves a little towards the
+trained network, the online one. A predictor that only the online network has keeps both from one answer for everything.
+
+Simplified: Adam instead of LARS; ``hidden`` and ``dim`` set the widths, 4096 and 256 in the paper; both views are drawn
+alike, without solarisation, and pass together unless ``per_view_batch_norm``.
+"""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from cdlearn.losses import at_least_float32
+from cdlearn.methods.cd import projector
+from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.runtime import distributed
+
+
+def regression(prediction: Tensor, target: Tensor) -> Tensor:
+    """Eq. 2: the mean squared distance of the normalised rows, 2 - 2 cosine: 0 for the same direction, 4 for opposite.
+
+    prediction, target: (N, D) -> scalar. No gradient flows into the target.
+    """
+    with torch.autocast(prediction.device.type, enabled=False):
+        prediction, target = at_least_float32(prediction), at_least_float32(target.detach())
+        return 2 - 2 * F.cosine_similarity(prediction, target, dim=1).mean()
+
+
+def momentum(step: int, steps: int, start: float) -> float:
+    """How much of itself the target keeps in a step: it rises from ``start`` to 1 along half a cosine."""
+    return 1 - (1 - start) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+def without_gradient(network: nn.Module) -> nn.Module:
+    """A copy of ``network`` with weights of its own that need no gradient."""
+    own: dict = {id(weight): nn.Parameter(weight.detach().clone(), False) for weight in network.parameters()}
+    own |= {id(buffer): buffer.clone() for buffer in network.buffers()}
+    return copy.deepcopy(network, own)  # what is in ``own`` is taken from there: fake tensors cannot be copied deeply
+
+
+class BYOL(nn.Module):
+    """The online network is predictor(projector(f)); the target is an average of its f and projector.
+
+    What is evaluated is the target, so it has the names that every method has: ``backbone`` and ``projector``. (The
+    paper evaluates the online f; the published K-means scores, in ProPos' table, are the target's.) The target's
+    BatchNorms keep statistics of their own, from what passes through them in training.
+
+    Args:
+        backbone: a module with ``.dim``.
+        config: reads dim, hidden, target_momentum and per_view_batch_norm.
+    """
+
+    needs_plain = False  # training_loss does not use the plain images
+
+    def __init__(self, backbone: nn.Module, config):
+        super().__init__()
+        self.config = config
+        self.online = nn.Sequential(backbone, projector(backbone.dim, config.hidden, config.dim))
+        self.predictor = projector(config.dim, config.hidden, config.dim)
+        self.backbone, self.projector = without_gradient(self.online)
+
+    def target(self, x: Tensor) -> Tensor:
+        """(M, 3, S, S) -> z of the target (M, dim)."""
+        return self.projector(self.backbone(x))
+
+    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
+        alone = self.config.per_view_batch_norm
+        q1, q2 = forward_views(lambda view: self.predictor(self.online(view)), (x1, x2), alone)
+        with torch.no_grad():
+            z1, z2 = forward_views(self.target, (x1, x2), alone)
+        (loss,) = distributed.averaged(regression(q1, z2) + regression(q2, z1))
+        return {"loss": loss, "prediction": loss}
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Move the target towards the online network."""
+        follow = get_ema_multi_avg_fn(momentum(step, steps, self.config.target_momentum))
+        mine = [*self.backbone.parameters(), *self.projector.parameters()]
+        follow(mine, list(self.online.parameters()), None)
+
+    def represent(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` z (N, dim), both of the target."""
+        return with_backbone(self.backbone(x), self.projector)
