@@ -16,7 +16,7 @@ import torch
 
 from cdlearn.config import Config
 from cdlearn.data import load
-from cdlearn.evaluate import cluster_scores, embed, knn_accuracy
+from cdlearn.evaluate import cluster_scores, embed, knn_accuracy, never_trained
 from cdlearn.runtime import streams
 from cdlearn.runtime.commandline import settings_parser
 from cdlearn.runtime.devices import cpu_kind
@@ -49,8 +49,7 @@ def main() -> None:
             return
         features = embed(trainer.model, some.images, config.size, amp=config.amp)
         if hasattr(trainer.model, "untrained_output"):
-            with streams.drawing(trainer.device, config.seed, "weights", 1):
-                features["heads never trained"] = trainer.model.untrained_output(features["backbone"])
+            features["heads never trained"] = never_trained(trainer.model, features["backbone"], config.seed)
         row = {"method": what, "seed": config.seed, "epoch": epoch, "images": len(some), "machine": cpu_kind()}
         row["views"] = 2 * trainer.step * config.batch_size
         for stage, values in features.items():

@@ -18,6 +18,7 @@ from sklearn.metrics import (
 from torch import Tensor, nn
 
 from cdlearn.augment import to_size
+from cdlearn.runtime import streams
 from cdlearn.runtime.devices import autocast
 
 
@@ -51,6 +52,18 @@ def embed(
     finally:
         model.train(training)
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in ("backbone", "output")}
+
+
+def never_trained(model: nn.Module, h: Tensor, seed: int, reference: Tensor | None = None) -> Tensor:
+    """The control of CD's output: the answers of heads that were never trained, on the trained z.
+
+    h: (N, D) of a model with ``untrained_output``, on the CPU; reference: (M, D), see there. Returns (N, heads) on the
+    CPU, the same for the same seed.
+    """
+    device = next(model.parameters()).device
+    given = [values.to(device) for values in (h, h if reference is None else reference)]
+    with streams.drawing(device, seed, "weights", 1):
+        return model.untrained_output(*given).cpu()
 
 
 def raw_pixels(images: Tensor, size: int) -> Tensor:

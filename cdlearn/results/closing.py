@@ -21,6 +21,7 @@ from cdlearn.evaluate import (
     embed,
     knn_accuracy,
     knn_transfer,
+    never_trained,
     place,
     raw_pixels,
 )
@@ -48,10 +49,7 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
     found["backbone"] = learned["backbone"]
     reference = found["backbone"] if reference is None else reference
     if hasattr(model, "untrained_output") and len(reference) > 1:
-        with streams.drawing(device, config.seed, "weights", 1):
-            found["heads never trained"] = model.untrained_output(
-                *(h.to(device) for h in (found["backbone"], reference))
-            ).cpu()
+        found["heads never trained"] = never_trained(model, found["backbone"], config.seed, reference)
     return found | {"output": learned["output"]}
 
 

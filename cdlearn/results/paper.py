@@ -19,7 +19,7 @@ from torch import Tensor
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
-from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels
+from cdlearn.evaluate import assignment_scores, cluster_scores, embed, never_trained, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
@@ -29,6 +29,7 @@ from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
+CONTROL = "heads never trained"  # a stage of CD beside backbone and output, and a row wherever the output is shown
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
 PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
@@ -100,6 +101,8 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
         return found
     model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
     features = embed(model, images.images, config.size, amp=config.amp)
+    if hasattr(model, "untrained_output"):
+        features[CONTROL] = never_trained(model, features["backbone"], config.seed)
     found = {}
     for stage, values in features.items():
         assigned = stage == "output" and needs_clusters(config.method)
@@ -125,7 +128,10 @@ def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]] | None
     """
     try:
         found = json.loads(scores.read_text())
-        labels, found = found.get("labels"), {stage: found[stage] for stage in ("backbone", "output")}
+        labels = found.get("labels")
+        found = {
+            stage: found[stage] for stage in ("backbone", "output", CONTROL) if stage != CONTROL or CONTROL in found
+        }
         _ = [of_stage[metric] for of_stage in found.values() for metric in METRICS]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
@@ -183,6 +189,12 @@ def rows(
             ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
         told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
         made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, count, by_data))
+        without = [run[CONTROL] for run in values.get(name, []) if CONTROL in run]
+        if at == "output" and without:
+            ours = {
+                m: (float(np.mean([r[m] for r in without])), float(np.std([r[m] for r in without]))) for m in METRICS
+            }
+            made.append(Row(f"{name}: {CONTROL}", stage, ours, len(without), {}))
     return made
 
 
