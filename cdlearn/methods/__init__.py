@@ -23,6 +23,13 @@ from cdlearn.methods import autoencoder
 from cdlearn.methods.cc import CC
 from cdlearn.methods.cd import CD
 from cdlearn.methods.centres import Centres
+from cdlearn.methods.dac import DAC
+from cdlearn.methods.dccm import DCCM
+from cdlearn.methods.dcgan import DCGAN
+from cdlearn.methods.dec import DEC
+from cdlearn.methods.decnn import DeCNN
+from cdlearn.methods.jule import JULE
+from cdlearn.methods.pica import PICA
 from cdlearn.methods.simclr import SimCLR
 from cdlearn.runtime.errors import UserError
 
@@ -34,6 +41,13 @@ METHODS = {  # name -> what makes it from a backbone and a Config
     "ae": autoencoder.ae,
     "dae": autoencoder.dae,
     "vae": autoencoder.vae,
+    "decnn": DeCNN,
+    "dcgan": DCGAN,
+    "jule": JULE,
+    "dec": DEC,
+    "dac": DAC,
+    "dccm": DCCM,
+    "pica": PICA,
 }
 
 
