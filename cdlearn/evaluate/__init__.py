@@ -13,12 +13,11 @@ from sklearn.metrics import (
     adjusted_rand_score,
     confusion_matrix,
     normalized_mutual_info_score,
-    pairwise_distances_argmin,
 )
 from torch import Tensor, nn
 
 from cdlearn.augment import to_size
-from cdlearn.runtime import streams
+from cdlearn.evaluate.unseen import knn_transfer, never_trained, place  # noqa: F401 (names of this room)
 from cdlearn.runtime.devices import autocast
 
 
@@ -52,18 +51,6 @@ def embed(
     finally:
         model.train(training)
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in ("backbone", "output")}
-
-
-def never_trained(model: nn.Module, h: Tensor, seed: int, reference: Tensor | None = None) -> Tensor:
-    """The control of CD's output: the answers of heads that were never trained, on the trained z.
-
-    h: (N, D) of a model with ``untrained_output``, on the CPU; reference: (M, D), see there. Returns (N, heads) on the
-    CPU, the same for the same seed.
-    """
-    device = next(model.parameters()).device
-    given = [values.to(device) for values in (h, h if reference is None else reference)]
-    with streams.drawing(device, seed, "weights", 1):
-        return model.untrained_output(*given).cpu()
 
 
 def raw_pixels(images: Tensor, size: int) -> Tensor:
@@ -145,17 +132,6 @@ def clusterings(features: Tensor | np.ndarray, k: int, seeds: int = 3, n_init: i
     return [cluster(features, k, seed, n_init) for seed in range(seeds)]
 
 
-def place(features: Tensor | np.ndarray, clusters: np.ndarray, new: Tensor | np.ndarray) -> np.ndarray:
-    """Put new images into known clusters, each into that of the nearest mean.
-
-    features: (N, D) with their clusters (N,); new: (M, D) -> cluster numbers (M,).
-    """
-    features, new = (np.asarray(values, dtype=np.float32) for values in (features, new))
-    numbers = np.unique(clusters)
-    means = np.stack([features[clusters == number].mean(0) for number in numbers])
-    return numbers[pairwise_distances_argmin(new, means)]
-
-
 def agreement_scores(labels: Tensor | np.ndarray, found: list[np.ndarray]) -> dict[str, float]:
     """NMI, ARI and ACC of several clusterings (N,) against labels (N,): mean and std, as :func:`cluster_scores`."""
     rows = [agreement(np.asarray(labels), clusters) for clusters in found]
@@ -165,17 +141,6 @@ def agreement_scores(labels: Tensor | np.ndarray, found: list[np.ndarray]) -> di
         for name, m, s in zip(("nmi", "ari", "acc"), mean, std, strict=True)
         for key, value in ((name, m), (f"{name}_std", s))
     }
-
-
-def knn_transfer(
-    features: Tensor, labels: Tensor, new: Tensor, truth: Tensor, neighbours: int = 20, limit: int = 4096
-) -> float:
-    """:func:`knn_accuracy` of new images (M, D), by their neighbours among at most ``limit`` others (N, D)."""
-    drawn = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:limit]
-    x, labels = F.normalize(features[drawn].float(), dim=1), labels[drawn]
-    near = (F.normalize(new.float(), dim=1) @ x.T).topk(min(neighbours, len(x))).indices
-    votes = F.one_hot(labels[near], int(labels.max()) + 1).sum(1)
-    return (votes.argmax(1) == truth).float().mean().item()
 
 
 def knn_accuracy(features: Tensor, labels: Tensor, neighbours: int = 20, limit: int = 4096) -> float:
