@@ -88,7 +88,7 @@ def test_rows_without_an_implementation_say_so(here, monkeypatch):
     assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 3
     assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
     text = tables.markdown(rows, 2, "")
-    assert "JULE | backbone | not implemented yet" in text
+    assert "CC | backbone | not implemented yet" in text
 
 
 def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
