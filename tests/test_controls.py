@@ -93,13 +93,13 @@ def test_a_claim_fails_where_it_no_longer_holds(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines() == ["✓ two is even", "needs the full rung: four is odd"]
 
 
-def test_heads_are_named_after_what_they_find():
+def test_heads_are_named_after_what_they_know():
     rows = [
         {"attribute": "class", "value": "brick", "head": 3, "auc": 0.99},
         {"attribute": "class", "value": "cat", "head": 4, "auc": 0.8},
         {"attribute": "kind", "value": "object", "head": 3, "auc": 0.7},
     ]
     assert closing.notes_on_heads({"heads": rows}) == {3: "knows kind\nAUC 0.70"}
-    assert closing.notes_on_heads({"heads": rows}, True) == {3: "finds brick\nAUC 0.99", 4: "finds cat\nAUC 0.80"}
+    assert closing.notes_on_heads({"heads": rows}, True) == {3: "knows brick\nAUC 0.99", 4: "knows cat\nAUC 0.80"}
     labels, same = torch.tensor([0, 1, 1]), torch.tensor([5, 6, 6])
     assert not closing.says_more(labels, {"a": same}) and closing.says_more(labels, {"a": torch.tensor([0, 0, 0])})

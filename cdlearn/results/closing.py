@@ -177,7 +177,7 @@ def notes_on_heads(scores: dict, class_is_new: bool = False) -> dict[int, str]:
     for row in rows:
         if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
             best[row["attribute"]] = row | {"note": f"knows {row['attribute']}"}
-    classes = [row | {"note": f"finds {row['value']}"} for row in scores.get("heads", []) if row not in rows]
+    classes = [row | {"note": f"knows {row['value']}"} for row in scores.get("heads", []) if row not in rows]
     classes.sort(key=lambda row: -row["auc"])
     notes: dict[int, str] = {}
     for row in [*(classes if class_is_new else []), *best.values()]:
