@@ -111,7 +111,7 @@ class Trainer:
         self.started = True
         if self.step == 0 and hasattr(self.model, "prepare"):
             self.model.prepare(self.images)
-            distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
+            distributed.share(self.model)  # threads and GPUs add up in no fixed order
         if not compiling.pays(self.config.compile, self.device, self.steps - self.step):
             return self.gradient(batch)
         plain = self.views.apply_part, self.network
@@ -123,13 +123,16 @@ class Trainer:
 
     def train_step(self) -> Tensor:
         """Take one step; returns a scalar on the device that is finite if loss and gradient are."""
-        more = self.batches.ahead and self.step + 1 < self.steps
-        batch = self.batches(self.index(self.step), self.index(self.step + 1) if more else None)
+        more, index = self.batches.ahead and self.step + 1 < self.steps, self.index(self.step)
+        batch = self.batches(index, self.index(self.step + 1) if more else None)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
-        if self.step % self.steps_per_epoch == 0 and hasattr(self.model, "begin_epoch"):
-            self.model.begin_epoch(self.step // self.steps_per_epoch, self.epochs, self.images)
-            distributed.share_weights(self.model)  # threads and GPUs add up in no fixed order
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        if place == 0 and hasattr(self.model, "begin_epoch"):
+            self.model.begin_epoch(epoch, self.epochs, self.images)
+            distributed.share(self.model)  # threads and GPUs add up in no fixed order
+        if hasattr(self.model, "begin_step"):
+            self.model.begin_step(epoch, self.epochs, index)
         terms = self.gradient(batch) if self.started else self.first_gradient(batch)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
         self.optimizer.step()

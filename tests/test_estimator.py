@@ -82,8 +82,9 @@ def test_noise_is_not_cut_into_clusters_unasked(run):
         cdlearn.load(run).cluster(noise)
 
 
-def test_a_method_that_was_told_k_predicts_its_own_clusters(tmp_path, images):
-    encoder = cdlearn.load(run_on("shapes", tmp_path / "cc", method="cc", clusters=4, batch_size=4))
+@pytest.mark.parametrize("method", ["cc", "jule", "dec", "dac", "dccm", "pica"])
+def test_a_method_that_was_told_k_predicts_its_own_clusters(tmp_path, images, method):
+    encoder = cdlearn.load(run_on("shapes", tmp_path / "run", method=method, clusters=4, batch_size=4))
     own = embed(*encoder.model()[:1], images.images, 16)["output"].argmax(1)
     assert encoder.predict(images).tolist() == own.tolist()
 

@@ -26,7 +26,14 @@ from cdlearn.methods.byol import BYOL
 from cdlearn.methods.cc import CC
 from cdlearn.methods.cd import CD
 from cdlearn.methods.centres import Centres
+from cdlearn.methods.dac import DAC
+from cdlearn.methods.dccm import DCCM
+from cdlearn.methods.dcgan import DCGAN
+from cdlearn.methods.dec import DEC
+from cdlearn.methods.decnn import DeCNN
 from cdlearn.methods.fastsiam import FastSiam
+from cdlearn.methods.jule import JULE
+from cdlearn.methods.pica import PICA
 from cdlearn.methods.simclr import SimCLR
 from cdlearn.methods.vicreg import VICReg
 from cdlearn.runtime.errors import UserError
@@ -42,6 +49,13 @@ METHODS = {  # name -> what makes it from a backbone and a Config
     "byol": BYOL,
     "vicreg": VICReg,
     "fastsiam": FastSiam,
+    "decnn": DeCNN,
+    "dcgan": DCGAN,
+    "jule": JULE,
+    "dec": DEC,
+    "dac": DAC,
+    "dccm": DCCM,
+    "pica": PICA,
 }
 
 

@@ -41,7 +41,7 @@ ONE_VIEW = {"single-view augmentation": dict(both_views=False), "dual-view augme
 OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.csv -> what it changes in Config
     2: {
         "K-means": PIXELS,
-        **{name: dict(method=name.lower()) for name in ("AE", "DAE", "VAE", "CC")},
+        **{name: dict(method=name.lower()) for name in ("AE", "DeCNN", "DAE", "VAE", "DCGAN", "CC")},
         "CD-128": dict(batch_size=128, heads=128, dim=128),
         "CD-256": dict(batch_size=256, heads=256, dim=256),
         "SimCLR": dict(method="simclr"),
@@ -56,12 +56,9 @@ OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.
     },
     **{5: SCHEDULE, 8: SCHEDULE, 6: HEADS, 9: HEADS, 7: ONE_VIEW, 10: ONE_VIEW},
 }  # fmt: skip
-CODES = (
-    "AE",
-    "DAE",
-    "VAE",
-)  # K-means on the code (mu of the VAE), as is usual: their output, whatever the table's stage
-OURS[3] = {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
+CODES = ("AE", "DeCNN", "DAE", "VAE", "DCGAN")  # K-means on what each calls its features, whatever the table's stage
+OURS[3] = {name: dict(method=name.lower()) for name in ("JULE", "DEC", "DAC", "DCCM", "PICA")}
+OURS[3] |= {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
 
 
 def published(table: int) -> dict[tuple[str, str], dict]:

@@ -89,9 +89,10 @@ def curve(axis, epochs, values, label: str, number: int) -> None:
 
 def losses(history: list[dict[str, float]], config) -> Figure:
     """The loss terms over the epochs, with the values they can be expected to have (rows of metrics.csv)."""
-    terms = [name for name in history[0] if name not in ("epoch", "lr", "seconds", "views/s") and name[:3] != "knn"]
+    known = dict.fromkeys(name for row in history for name in row)  # each phase of a method has its own terms
+    terms = [name for name in known if name not in ("epoch", "lr", "seconds", "views/s") and name[:3] != "knn"]
     epochs = [row["epoch"] for row in history]
-    column = {name: np.array([row[name] for row in history]) for name in terms}
+    column = {name: np.array([row.get(name, np.nan) for row in history]) for name in terms}
     n, k = config.batch_size, config.heads
     panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
     panels = panels or [["loss"]]

@@ -164,16 +164,17 @@ def replicated(model: nn.Module, loss: Callable) -> Callable:
     """``loss`` such that its backward leaves the same gradient, the mean over ranks, in every rank's ``model``."""
     if ranks() == 1:
         return loss
-    parallel = DistributedDataParallel(Replica(model, loss))
+    rests = getattr(model, "rests", False)  # some weights have no part in some steps, and DDP must not wait for them
+    parallel = DistributedDataParallel(Replica(model, loss), find_unused_parameters=rests)
     parallel.broadcast_buffers = False  # buffers stay equal on all ranks; the argument was renamed in torch 2.13
     return parallel
 
 
-def share_weights(model: nn.Module) -> None:
-    """Give every rank the weights of rank 0."""
+def share(model: nn.Module) -> None:
+    """Give every rank the weights and buffers of rank 0."""
     if ranks() > 1:
-        for weight in model.parameters():
-            dist.broadcast(weight.data, 0)
+        for value in (*model.parameters(), *model.buffers()):
+            dist.broadcast(value.data, 0)
 
 
 def agree(caught: list[int], finite: Tensor) -> tuple[int, bool]:
