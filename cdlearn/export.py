@@ -115,7 +115,7 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
         "backbone.safetensors": safetensors.torch.save(
             {name: of.contiguous() for name, of in net.state_dict().items()}
         ),
-        "config.json": (json.dumps(described(config, net.dim), indent=1) + "\n").encode(),
+        "config.json": (json.dumps(described(config, net), indent=1) + "\n").encode(),
         "backbone.pt2": saved(traced),
         "README.md": card(run, config, net, onnx).encode(),
     }
@@ -168,19 +168,24 @@ def as_onnx(traced: torch.export.ExportedProgram) -> bytes:
         return path.read_bytes()
 
 
-def described(config: Config, dim: int) -> dict:
+def architecture(config: Config, net: nn.Module) -> str:
+    """The name of the network: a setting, but where a method brings its own."""
+    return getattr(net, "architecture", config.backbone)
+
+
+def described(config: Config, net: nn.Module) -> dict:
     """config.json: what a program has to know to use the weights, and what the network was taught to ignore."""
     ignored = ("crop", "brightness", "contrast", "saturation", "hue", "gray", "blur")
     settings = config.as_dict()
     return {
-        "architecture": config.backbone,
+        "architecture": architecture(config, net),
         "stem": config.stem,
         **({"width": config.width} if config.backbone == "tiny" else {}),
         "size": config.size,
         "mean": [0.0, 0.0, 0.0],
         "std": [1.0, 1.0, 1.0],
         "resize": "shorter side to size, bilinear with antialiasing; then the central square",
-        "features": dim,
+        "features": net.dim,
         "method": config.method,
         "augmentation": {name: settings[name] for name in ignored},
     }
@@ -189,7 +194,8 @@ def described(config: Config, dim: int) -> dict:
 def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
     """README.md: the model card, with the scores that the run measured."""
     state = checkpoint.read(run / "checkpoint.pt")
-    ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem]) if config.backbone != "tiny" else ""
+    resnet = architecture(config, net).startswith("resnet")
+    ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem]) if resnet else ""
     parameters = sum(of.numel() for of in net.parameters())
     filled = dict(
         title=f"Backbone of {run.resolve().name}",

@@ -59,8 +59,8 @@ def three_steps(settings, double=True):
         found = []
         for _ in range(3):
             under_test.train_step()
-            learning = {k: p.grad for k, p in under_test.model.named_parameters() if p.grad is not None}
-            gradients = {f"gradient of {k}": gradient.clone() for k, gradient in learning.items()}
+            learned = {k: p.grad for k, p in under_test.model.named_parameters() if p.grad is not None}
+            gradients = {f"gradient of {k}": gradient.clone() for k, gradient in learned.items()}
             terms = {k: v.clone() for k, v in under_test.sums.items()}
             found.append(terms | gradients | {k: v.clone() for k, v in under_test.model.state_dict().items()})
         return found

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from test_methods import alike, drawn, slow_divergence, slow_imbalance, slow_q, small, some_images
 
 from cdlearn import trainer
-from cdlearn.methods import build, dac, dccm, dcgan, dec, decnn, jule, phases, pica
+from cdlearn.methods import build, dac, dccm, dcgan, dec, decnn, jule, merging, phases, pica
 from cdlearn.methods.centres import divergence, log_assignment
 
 
@@ -287,7 +287,7 @@ def slow_merge(rows, labels, left):
     """Graph degree linkage from its definition: all affinities anew before every merge."""
     n = len(rows)
     apart = np.array([[((a - b) ** 2).sum() for b in rows] for a in rows])
-    near = [sorted((j for j in range(n) if j != i), key=lambda j: apart[i, j])[: jule.NEIGHBOURS] for i in range(n)]
+    near = [sorted((j for j in range(n) if j != i), key=lambda j: apart[i, j])[: merging.NEIGHBOURS] for i in range(n)]
     scale = np.mean([apart[i, j] for i in range(n) for j in near[i]])
     graph = np.zeros((n, n))
     for i in range(n):
@@ -303,8 +303,8 @@ def slow_merge(rows, labels, left):
                     affinity[x, y] = (there @ back).sum() / len(a) ** 2 + (back @ there).sum() / len(b) ** 2
         leads = []
         for row in affinity:
-            best = sorted(row[np.isfinite(row)], reverse=True)[: jule.NEAREST]
-            leads.append(best[0] + sum(best[0] - other for other in best[1:]) / (jule.NEAREST - 1))
+            best = sorted(row[np.isfinite(row)], reverse=True)[: merging.NEAREST]
+            leads.append(best[0] + sum(best[0] - other for other in best[1:]) / (merging.NEAREST - 1))
         x = int(np.argmax(leads))
         y = int(np.argmax(affinity[x]))
         clusters[x] += clusters[y]
@@ -317,25 +317,25 @@ def slow_merge(rows, labels, left):
 
 @pytest.mark.parametrize("left", [2, 3, 9])
 def test_merging_is_graph_degree_linkage(left, monkeypatch):
-    monkeypatch.setattr(jule, "NEIGHBOURS", 6)
+    monkeypatch.setattr(merging, "NEIGHBOURS", 6)
     rows = np.random.default_rng(0).standard_normal((24, 3))
     labels = np.arange(24) % 15
-    assert adjusted_rand_score(jule.merged(rows, labels, left), slow_merge(rows, labels, left)) == 1
+    assert adjusted_rand_score(merging.merged(rows, labels, left), slow_merge(rows, labels, left)) == 1
 
 
 def test_merging_finds_separate_groups_and_never_parts_what_is_one():
     rows, truth = make_blobs(120, centers=4, n_features=3, cluster_std=0.5, random_state=0)
-    found = jule.merged(rows, np.arange(120), 4)
+    found = merging.merged(rows, np.arange(120), 4)
     assert adjusted_rand_score(found, truth) == 1
-    fewer = jule.merged(rows, found, 2)
+    fewer = merging.merged(rows, found, 2)
     assert {len({*fewer[found == cluster]}) for cluster in range(4)} == {1} and {*fewer} == {0, 1}
     distant, truth = make_blobs(90, centers=3, cluster_std=0.01, random_state=0)  # no edge from group to group
-    assert {*jule.merged(distant, truth, 1)} == {0}
+    assert {*merging.merged(distant, truth, 1)} == {0}
 
 
 @pytest.mark.parametrize("rows", [np.zeros((30, 2)), np.zeros((1, 2)), np.array([[0.0, 0], [1, 0]])])
 def test_equal_and_few_rows_are_merged_too(rows):
-    assert jule.merged(rows, np.arange(len(rows)), 2).max() == min(2, len(rows)) - 1
+    assert merging.merged(rows, np.arange(len(rows)), 2).max() == min(2, len(rows)) - 1
 
 
 def test_jule_merges_from_small_clusters_to_k_over_the_epochs():

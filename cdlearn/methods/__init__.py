@@ -12,10 +12,16 @@ are the plain images too. ``views = V`` for a method that looks at V views inste
 ``needs_clusters = True`` for a method that must be told ``config.clusters``; its output is (N, clusters), how much each
 image belongs to each cluster, and the largest is scored beside K-means.
 ``prepare(images)``, with uint8 (N, 3, H, W), is called once, before the first step (so not when a run is resumed after
-it). ``begin_epoch(epoch, epochs, images)`` is called before the first step of every epoch, for methods that go through
-phases; ``after_step(step, steps)`` after the optimizer's step, for a moving average of weights, say. What a method
-remembers from step to step lies in its buffers, or in parameters that need no gradient, so that a resumed run takes the
-very steps of an uninterrupted one.
+it). ``after_step(step, steps)`` is called after the optimizer's step, for a moving average of weights, say. What a
+method remembers from step to step lies in its buffers, or in parameters that need no gradient, so that a resumed run
+takes the very steps of an uninterrupted one.
+
+Methods with phases (phases.py holds what they share) have two more. ``begin_epoch(epoch, epochs, images)`` is called
+before the first step of every epoch; there a method may look at all images, and cluster or merge. Afterwards all
+processes get the weights and buffers of the first. ``begin_step(epoch, epochs, index)`` is called before every step,
+also the first after a resume, with the numbers (n,) of the images that this process will see: so a method knows its
+phase without remembering it, and finds what it keeps of each image. ``rests = True`` says that some weights have no
+part in some steps; the optimizer leaves them as they are. A phase may have loss terms of its own.
 """
 
 from torch import nn

@@ -78,7 +78,7 @@ class DAC(nn.Module):
             same = known >= UPPER - FALL * self.relaxed
             used = same | (known < LOWER + RISE * self.relaxed)
             loss = pair_loss(same, cosines(p1, p2), used)
-        return {"loss": loss, "pairs": loss, "used": used.double().mean().to(loss)}
+        return {"loss": loss, "pairs": loss, "used": used.to(loss).mean()}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` p (N, clusters), rows that add up to 1."""

@@ -80,7 +80,7 @@ class Layers(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.dim = dim
+        self.dim, self.architecture = dim, "decnn"  # what an export calls it
         wide = [1, *(max(1, dim // 4**step) for step in reversed(range(LAYERS)))]
         self.filters = nn.ParameterList(torch.randn(d, c, SIDE, SIDE) for c, d in pairwise(wide))
 

@@ -11,20 +11,18 @@ instead of at all images, for time and memory. Merges are spread evenly over the
 left for the last quarter.
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
 from cdlearn.methods import phases
+from cdlearn.methods.merging import merged
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
 FIRST, LAST = 0.125, 0.75  # shares of the run after which clusters begin, and after which K are left
 SMALL, MOST = 8, 512  # images of a small cluster on average; the number of small clusters at most
-NEIGHBOURS = 20  # of the graph between small clusters, as published
-NEAREST = 5  # clusters that a pair to be merged is compared with, as published
 MARGIN, STRANGERS = 0.2, 20  # of the triplet loss, and how many strangers each pair is compared with, as published
 SHARP = 10.0  # turns cosines with the cluster means into shares
 
@@ -41,59 +39,6 @@ def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, strangers: Ten
     counts = same.unsqueeze(2) & ~same.gather(1, strangers).unsqueeze(1)
     cost = F.relu(apart.unsqueeze(2) - far.unsqueeze(1) + margin)
     return (cost * counts).sum() / counts.sum().clamp(min=1)
-
-
-def affinities(rows: np.ndarray) -> np.ndarray:
-    """Directed graph of nearest neighbours: W_ij = exp(-|r_i - r_j|^2 / s^2), s^2 its mean over all edges, else 0.
-
-    rows: (M, D) -> (M, M). No row is its own neighbour.
-    """
-    apart = distances(rows)
-    near = np.argsort(apart, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(rows) - 1)]
-    kept = np.take_along_axis(apart, near, axis=1)
-    graph = np.zeros_like(apart)
-    np.put_along_axis(graph, near, np.exp(-kept / max(kept.sum() / max(1, kept.size), 1e-12)), axis=1)
-    return graph
-
-
-def distances(rows: np.ndarray) -> np.ndarray:
-    """Squared distances (M, M) of rows (M, D), infinite on the diagonal."""
-    squares = (rows**2).sum(1)
-    apart = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)
-    np.fill_diagonal(apart, np.inf)
-    return apart
-
-
-def merged(rows: np.ndarray, labels: np.ndarray, left: int) -> np.ndarray:
-    """Merge clusters of rows (M, D), step by step, until ``left`` remain (graph degree linkage).
-
-    The affinity of two clusters counts the ways from one to the other and back along two edges, per pair of rows:
-    A(a, b) = 1' W_ab W_ba 1 / |a|^2 + 1' W_ba W_ab 1 / |b|^2. The pair is merged whose affinity, plus its mean lead
-    over the cluster's next NEAREST - 1 affinities, is the largest; the pair of nearest means if no two are linked.
-
-    labels: (M,) numbers from 0 -> (M,) numbers from 0.
-    """
-    member = np.eye(labels.max() + 1)[labels]  # (M, C)
-    member, graph = member[:, member.any(0)], affinities(rows)
-    out, back = member.T @ graph, (graph @ member).T  # (C, M): all edges from a cluster to a row, and back
-    ways = (out * back) @ member  # (C, C): from a cluster, through another, and back
-    while member.shape[1] > max(1, left):
-        sizes = member.sum(0)
-        affinity = ways / sizes[:, None] ** 2
-        affinity += affinity.T
-        np.fill_diagonal(affinity, -1)
-        if affinity.max() <= 0:
-            affinity = -distances(member.T @ rows / sizes[:, None])
-        few = min(NEAREST, len(affinity) - 1)
-        best = -np.partition(-affinity, range(few), axis=1)[:, :few]
-        a = int((best[:, 0] + (best[:, :1] - best[:, 1:]).sum(1) / (NEAREST - 1)).argmax())
-        b = int(affinity[a].argmax())
-        member[:, a] += member[:, b]
-        out[a], back[a], ways[:, a] = out[a] + out[b], back[a] + back[b], ways[:, a] + ways[:, b]
-        ways[a] = (out[a] * back[a]) @ member
-        member, ways = np.delete(member, b, axis=1), np.delete(np.delete(ways, b, axis=0), b, axis=1)
-        out, back = np.delete(out, b, axis=0), np.delete(back, b, axis=0)
-    return member.argmax(1)
 
 
 class JULE(nn.Module):
@@ -126,19 +71,19 @@ class JULE(nn.Module):
         start = phases.begins(FIRST, epochs)
         if epoch < start:
             return
-        z, k = phases.encoded(self, self, images, self.config).double(), len(self.means)
+        z, k = phases.encoded(self, self, images, self.config).cpu().double(), len(self.means)
         if epoch == start:
-            count = min(MOST, max(k, len(z) // SMALL))
-            found = phases.k_means(z, count, self.config.seed, starts=1)[1]
-            self.groups.of = torch.unique(found, return_inverse=True)[1].unsqueeze(1).expand(-1, 2).clone()
-        small, cluster = self.groups.of.unbind(1)
+            found = phases.k_means(z, min(MOST, max(k, len(z) // SMALL)), self.config.seed, starts=1)[1]
+            small = cluster = torch.unique(found, return_inverse=True)[1]
+        else:
+            small, cluster = self.groups.of.cpu().unbind(1)
         count = int(small.max()) + 1
-        rows = F.normalize(z.new_zeros(count, z.shape[1]).index_add(0, small, z), dim=1).cpu().numpy()
-        labels = cluster.new_zeros(count).scatter(0, small, cluster).cpu().numpy()
+        rows = F.normalize(z.new_zeros(count, z.shape[1]).index_add(0, small, z), dim=1).numpy()
+        labels = cluster.new_zeros(count).scatter(0, small, cluster).numpy()
         done = min(1, (epoch - start) / max(1, phases.begins(LAST, epochs) - start))
         labels = merged(rows, labels, max(k, round(count ** (1 - done) * k**done)))
-        last = torch.from_numpy(merged(rows, labels, k)).to(small)[small]
-        self.groups.of = torch.stack([small, torch.from_numpy(labels).to(small)[small]], dim=1)
+        last = torch.from_numpy(merged(rows, labels, k))[small]
+        self.groups.of = torch.stack([small, torch.from_numpy(labels)[small]], dim=1).to(self.means.device)
         self.means.copy_(F.normalize(z.new_zeros(self.means.shape).index_add(0, last, z), dim=1))
 
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
@@ -150,7 +95,7 @@ class JULE(nn.Module):
         image = torch.arange(len(z1)) if self.batch is None else self.batch
         image = image.to(x1.device)
         labels = self.groups.of[image, 1] if self.merging else image
-        z1, z2, labels = distributed.gathered(z1, z2, labels.unsqueeze(1).to(torch.float64))
+        z1, z2, labels = distributed.gathered(z1, z2, labels.unsqueeze(1).to(z1))  # float32: below 2^24
         with torch.autocast(x1.device.type, enabled=False):
             strangers = torch.randint(len(z1), (len(z1), STRANGERS), device=z1.device)
             loss = triplet_loss(z1, z2, labels.squeeze(1).long(), strangers)

@@ -31,6 +31,17 @@ PLAIN = {
     "covariance": ("covariance of the columns", "squares, both views, per column", "no two columns alike"),
     "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
     "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
+    "price": ("price of the sparse maps", "SPARSE x |maps| per value", "no map is used"),
+    "judge": ("the judge: real or forged?", "two cross entropies (nats)", "it is never wrong"),
+    "forger": ("the forger: taken for real?", "cross entropy (nats)", "every forgery deceives"),
+    "triplets": ("triplets: own cluster nearer than others", "squared distance", "nearer by the margin everywhere"),
+    "pairs": ("pairs: of one cluster or of two?", "cross entropy of a pair (nats)", "as the plain images say"),
+    "used": ("pairs that the thresholds let count", "share of all pairs", "none"),
+    "graph": ("graph of the surest pairs", "cross entropy of a pair (nats)", "as the plain images say"),
+    "labels": ("labels of the surest images", "cross entropy (nats)", "as the plain images say"),
+    "local": ("answers and early maps", "minus a bound, in nats", "the discriminator is never wrong"),
+    "confidence": ("cross entropy of the columns' cosines", "nats", ""),
+    "more": ("the second head: both of its terms", "nats", ""),
 }
 
 
