@@ -84,22 +84,6 @@ def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
     return with_small_maps(net)
 
 
-def stages(net: nn.Module) -> list[nn.Module]:
-    """The parts of a backbone between which its maps get smaller, in order: tiny's blocks, the layers of a ResNet."""
-    return list(net.blocks) if isinstance(net, TinyResNet) else [net.layer1, net.layer2, net.layer3, net.layer4]
-
-
-def with_maps(net: nn.Module, x: Tensor, parts: list[nn.Module]) -> tuple[Tensor, list[Tensor]]:
-    """(N, 3, S, S) -> h (N, .dim), and what each of ``parts`` answers on the way, (N, C, H, W)."""
-    maps: list[Tensor] = []
-    hooks = [part.register_forward_hook(lambda module, given, found: maps.append(found)) for part in parts]
-    try:
-        return net(x), maps
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def warn_about_stem(stem: str, size: int) -> None:
     """Warn when small images meet the stem for large ones (NMI fell to 0.02 in published trials)."""
     if stem == "imagenet" and size <= 64:

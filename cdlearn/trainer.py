@@ -55,8 +55,7 @@ class Trainer:
         self.model = distributed.synchronised(model, self.device)
         decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
-        # views of an image, or the image itself
-        self.shown = getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
+        self.shown = getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1  # views, or the image
         self.views = TwoViews.of(config, self.shown)
         self.generator = torch.Generator(self.device)
         self.network = distributed.replicated(self.model, self.forward)
@@ -65,9 +64,8 @@ class Trainer:
         self.steps_per_epoch = len(images) // config.batch_size  # the rest is left out of this epoch
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
-        self.step = 0
+        self.step, self.seconds = 0, 0.0  # seconds of training in the epoch at hand
         self.order = (-1, Tensor())  # an epoch, and the order of images in it
-        self.seconds = 0.0  # of training in the epoch at hand
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # one row per epoch
 

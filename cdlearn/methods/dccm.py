@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn.backbones import stages, with_maps
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.cd import feature_heads
 from cdlearn.methods.dac import TINY, cosines, pair_loss
-from cdlearn.methods.views import forward_views, with_backbone
+from cdlearn.methods.views import forward_views, stages, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
 SAME, SURE = 0.95, 0.9  # cosine from which two images are one in the graph; share from which an answer is a label

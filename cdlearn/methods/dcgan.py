@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cdlearn.backbones import stages, with_maps
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.autoencoder import decoder
-from cdlearn.methods.views import with_backbone
+from cdlearn.methods.views import stages, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
 

@@ -1,9 +1,11 @@
-"""The forward pass that the methods share: both views, and the plain images where needed, through one network."""
+"""The forward pass that the methods share: views, and the plain images where needed, through one network; its maps."""
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from cdlearn.backbones import TinyResNet
 
 
 def forward_views(network: Callable, views: tuple[Tensor, ...], per_view: bool) -> list:
@@ -30,3 +32,19 @@ def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Te
     h = h.float()
     with torch.autocast(h.device.type, enabled=False):
         return {"backbone": h, "output": output(h)}
+
+
+def stages(net: nn.Module) -> list[nn.Module]:
+    """The parts of a backbone between which its maps get smaller, in order: tiny's blocks, the layers of a ResNet."""
+    return list(net.blocks) if isinstance(net, TinyResNet) else [net.layer1, net.layer2, net.layer3, net.layer4]
+
+
+def with_maps(net: nn.Module, x: Tensor, parts: list[nn.Module]) -> tuple[Tensor, list[Tensor]]:
+    """(N, 3, S, S) -> h (N, .dim), and what each of ``parts`` answers on the way, (N, C, H, W)."""
+    maps: list[Tensor] = []
+    hooks = [part.register_forward_hook(lambda module, given, found: maps.append(found)) for part in parts]
+    try:
+        return net(x), maps
+    finally:
+        for hook in hooks:
+            hook.remove()
