@@ -10,6 +10,7 @@ from cdlearn.config import Config
 from cdlearn.data import ImageSet, make_shapes
 from cdlearn.evaluate import __main__ as command
 from cdlearn.evaluate import beside, cluster_scores, embed
+from cdlearn.results import closing
 from cdlearn.runtime import streams
 from cdlearn.trainer import fit, fresh_model
 
@@ -136,7 +137,8 @@ def test_without_labels_there_is_still_something_to_measure(config, model):
     assert "NMI" not in beside.table(found) and "RankMe" in beside.table(found)
 
 
-def test_the_command_prints_them_when_asked(tmp_path, capsys):
+def test_the_command_prints_them_when_asked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(closing, "figures", lambda *of: {})  # which take most of the time, and are tested elsewhere
     settings = Config.preset("smoke", **SMALL)
     fit(settings, make_shapes(48, 32), tmp_path)  # not the run's own images, so they are scored as others
     given = [str(tmp_path), "--data", "shapes", "--limit", "40"]

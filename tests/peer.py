@@ -1,0 +1,184 @@
+"""lightly's SimCLR and ours, given the same seconds: ``python tests/peer.py --data FOLDER [--seconds S] [--seeds …]``.
+
+    python tests/peer.py --data path/to/cifar10 --limit 5000 --drawn 7 --seconds 120 --seeds 42 43 44
+
+Both train the same network on the same images, held in memory, at the same size, batch and seconds of the clock, in
+turns. lightly brings its transforms (as it advises for small images: half the colour strength, no blur), its projection
+head and its loss, in float32, one forward pass per view, with ``--workers`` loader processes that are up before the
+clock starts. From us it gets the optimizer, the learning rate, the crop range, and a schedule that falls with the time.
+Any setting of cdlearn may be given; ``--methods`` names ours. Prints the views, NMI and kNN of both with their ratio;
+adds a row per run to figures/records/peer.csv. Needs the optional package lightly.
+"""
+
+import argparse
+import gc
+import importlib.util
+import statistics
+import time
+from pathlib import Path
+
+import psutil
+import torch
+from budget import RECORDS, append, scores, steps_ahead, train_for
+from torch import nn
+from torchvision.transforms import v2
+
+from cdlearn.config import Config
+from cdlearn.data import ImageSet, load
+from cdlearn.methods.views import with_backbone
+from cdlearn.runtime.commandline import guarded, settings_parser
+from cdlearn.runtime.devices import cpu_kind, keep_memory
+from cdlearn.runtime.errors import UserError
+from cdlearn.trainer import Trainer, fresh_model, learning_rate
+
+THEIRS = "lightly SimCLR"
+SHOWN = ("views", "h nmi", "h knn", "z nmi", "z knn")
+
+
+def processor_seconds() -> float:
+    """What this process and its children have spent of the processors so far."""
+    alive = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(times.user + times.system for times in (process.cpu_times() for process in alive))
+
+
+class Images(torch.utils.data.Dataset):
+    """Pictures in memory, and lightly's views of them."""
+
+    def __init__(self, images: torch.Tensor, transform):
+        self.images, self.transform = [v2.functional.to_pil_image(image) for image in images], transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int):
+        return self.transform(self.images[index])
+
+
+class Peer(nn.Module):
+    """lightly's SimCLR around our network, with the ``represent`` that our scores ask for."""
+
+    def __init__(self, config: Config):
+        from lightly.models.modules import SimCLRProjectionHead
+        from lightly.transforms.utils import IMAGENET_NORMALIZE
+
+        super().__init__()
+        self.backbone = fresh_model(config).backbone
+        self.head = SimCLRProjectionHead(self.backbone.dim, config.hidden, config.dim)
+        self.normalise = v2.Normalize(**IMAGENET_NORMALIZE)  # which its transforms do as well
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(x))
+
+    def represent(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return with_backbone(self.backbone(self.normalise(x)), self.head)
+
+
+def train_peer(config: Config, images: ImageSet, seconds: float, workers: int) -> tuple[nn.Module, dict]:
+    """lightly's SimCLR for so many seconds: the model, and what it took."""
+    from lightly.loss import NTXentLoss
+    from lightly.transforms import SimCLRTransform
+
+    torch.manual_seed(config.seed)
+    transform = SimCLRTransform(config.size, cj_strength=0.5, gaussian_blur=0.0, min_scale=config.crop[0])
+    loader = torch.utils.data.DataLoader(
+        Images(images.images, transform), config.batch_size, True, num_workers=workers, drop_last=True,
+        persistent_workers=workers > 0,
+    )  # fmt: skip
+    batches = (batch for _ in iter(int, 1) for batch in loader)
+    model, criterion = Peer(config).train(), NTXentLoss(config.instance_temperature)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    following, step = next(batches), 0
+    before, began = processor_seconds(), time.monotonic()
+    while (spent := time.monotonic() - began) < seconds:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step, steps_ahead(step, spent, seconds))
+        loss = criterion(*(model(view) for view in following))
+        optimizer.zero_grad()
+        loss.backward()
+        if config.clip:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        following, step = next(batches), step + 1
+    took = {"seconds": round(spent, 1), "processor s": round(processor_seconds() - before, 1)}
+    return model.eval(), took | {"views": 2 * step * config.batch_size}
+
+
+def train_ours(config: Config, images: ImageSet, seconds: float) -> tuple[nn.Module, dict]:
+    """Ours for so many seconds."""
+    trainer = Trainer(config.for_images(images), images.images)
+    before = processor_seconds()
+    spent = train_for(trainer, seconds)
+    took = {"seconds": round(spent, 1), "processor s": round(processor_seconds() - before, 1)}
+    return trainer.model, took | {"views": trainer.shown * trainer.step * config.batch_size}
+
+
+def comparison(rows: list[dict]) -> list[str]:
+    """The lines of a table: mean ± standard deviation over seeds of each way, and ours as a share of lightly's."""
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    means, lines = {}, [f"{'':<22}" + "".join(f"{name:>18}" for name in SHOWN)]
+    for way in ways:
+        values = {name: [float(row[name]) for row in rows if row["way"] == way] for name in SHOWN}
+        means[way] = {name: statistics.mean(of) for name, of in values.items()}
+        spread = {name: statistics.stdev(of) if len(of) > 1 else 0.0 for name, of in values.items()}
+        cells = [f"{means[way][name]:.{0 if name == 'views' else 3}f}" for name in SHOWN]
+        cells = [
+            f"{cell} ± {spread[name]:.{0 if name == 'views' else 3}f}" for cell, name in zip(cells, SHOWN, strict=True)
+        ]
+        lines.append(f"{way:<22}" + "".join(f"{cell:>18}" for cell in cells))
+    for way in (way for way in ways if way != THEIRS and THEIRS in means):
+        shares = [means[way][name] / means[THEIRS][name] if means[THEIRS][name] else float("nan") for name in SHOWN]
+        lines.append(f"{way + ' / lightly':<22}" + "".join(f"{share:>18.2f}" for share in shares))
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of training, by the clock")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[42, 43, 44])
+    parser.add_argument(
+        "--drawn", type=int, default=7, help="seed by which --limit draws images: the same for all runs"
+    )
+    parser.add_argument("--methods", nargs="+", default=["simclr"], help="ours")
+    parser.add_argument("--workers", type=int, default=2, help="loader processes of lightly")
+    parser.add_argument("--record", type=Path, default=RECORDS / "peer.csv")
+    asked, options = parser.parse_known_args()
+    if importlib.util.find_spec("lightly") is None:
+        raise UserError("lightly is not installed, and it is what this compares with: pip install lightly")
+    given = vars(settings_parser("peer", "", Config, {"preset": ()}).parse_args(options))
+    if "crop" in given:
+        given["crop"] = tuple(given["crop"])
+    first = Config.preset(given.pop("preset", "laptop"), device="cpu", **given)
+    images = load(first.data, first.size, first.limit, asked.drawn, stored=first.stored)
+    if images.labels is None:
+        raise UserError(f"{first.data} has no labels to score by; put each class into a sub-folder")
+    keep_memory()  # for both, as they share a process
+    machine = f"{cpu_kind()}, {torch.get_num_threads()} threads, {asked.workers} workers, torch {torch.__version__}"
+    print(f"{len(images):,} images of {first.data}, {first.size} px, {asked.seconds:g} s each; {machine}", flush=True)
+    rows = []
+    for seed in asked.seeds:
+        for way in (THEIRS, *asked.methods):
+            changes = {"seed": seed} | ({"amp": False, "method": "simclr"} if way == THEIRS else {"method": way})
+            config = Config.preset(first.rung, device="cpu", **given | changes)
+            if way == THEIRS:
+                model, took = train_peer(config, images, asked.seconds, asked.workers)
+            else:
+                model, took = train_ours(config, images, asked.seconds)
+            gc.collect()  # ends lightly's workers: idle ones would take the cores from ours
+            about = {
+                "data": Path(first.data).name,
+                "images": len(images),
+                "size": config.size,
+                "seed": seed,
+                "way": way,
+            }
+            rows.append(about | took | scores(model, images, config)[0] | {"machine": machine})
+            append(asked.record, rows[-1])
+            print(
+                f"  {seed} {way:<16}" + ", ".join(f"{name} {rows[-1][name]}" for name in ("seconds", *SHOWN)),
+                flush=True,
+            )
+    print("\n".join(comparison(rows)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(guarded(main))
