@@ -49,10 +49,10 @@ def images(n=48):
 def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
     for table, rows in paper.OURS.items():
         names = {name for name, _ in paper.published(table)}
-        assert set(rows) - names <= {"SimCLR", "Cluster centres", "Random network"}
+        assert set(rows) - names <= {"SimCLR", "Cluster centres", "Random network", "DeCNN: never trained"}
         assert names <= set(rows), "a row of the paper that we do not run"
         for changes in rows.values():
-            if changes not in (paper.PIXELS, paper.RANDOM):
+            if not {"pixels", "random"} & set(changes):
                 Config.preset("laptop", **changes)
 
 
@@ -80,6 +80,17 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
     monkeypatch.setattr(paper, "fit", never)
     assert compare.main(["--table", "9", *TINY]) == 0  # the same runs at the other stage
     assert "feature head=off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [2, 3])
+def test_every_row_of_the_comparisons_of_methods_runs(here, table):
+    tiny_runs = dict(data="shapes", limit=256, size=16, epochs=1, kmeans_seeds=1)
+    rows = paper.rows(table, "smoke", (0,), here / "runs", **tiny_runs)
+    assert all(0 <= row.ours["nmi"][0] <= 1 and row.seeds == 1 for row in rows)
+    told = {"JULE", "DEC", "DAC", "DCCM", "PICA", "CC", "Cluster centres"}
+    assert {row.name for row in rows if row.stage == "own clusters"} == (told if table == 3 else set())
+    coded = {"AE", "DeCNN", "DAE", "VAE", "DCGAN", "DeCNN: never trained"}
+    assert {row.name for row in rows if row.stage == "code"} == (coded if table == 2 else set())
 
 
 def test_rows_without_an_implementation_say_so(here, monkeypatch):

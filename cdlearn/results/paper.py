@@ -32,7 +32,7 @@ STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: 
 CONTROL = "heads never trained"  # a stage of CD beside backbone and output, and a row wherever the output is shown
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
-PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained backbone
+PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained network
 # Table 4's last row is Table 5's first: it was run without schedule and clipping. (Our 50 steps of warm-up stay.)
 PLAIN = dict(cosine=False, clip=0.0)
 SCHEDULE = {"schedule+clip=off": PLAIN, "schedule+clip=on": {}}
@@ -47,6 +47,7 @@ OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.
         "SimCLR": dict(method="simclr"),
         "Cluster centres": dict(method="centres"),
         "Random network": RANDOM,
+        "DeCNN: never trained": {**RANDOM, "method": "decnn"},  # its sparse coding alone may do what it does
     },
     4: {
         "NE=off BN=off": dict(alpha=0.0, head_batch_norm=False, **PLAIN),
@@ -156,7 +157,9 @@ def rows(
     if images.labels is None:
         raise UserError(NO_LABELS.format(first.data))
     configs = {
-        (name, seed): Config.preset(preset, **settings | (changes if changes is not RANDOM else {}) | {"seed": seed})
+        (name, seed): Config.preset(
+            preset, **settings | {k: changes[k] for k in changes if k != "random"} | {"seed": seed}
+        )
         for name, changes in OURS[table].items()
         if changes is not PIXELS
         for seed in seeds
@@ -169,23 +172,23 @@ def rows(
         if changes is PIXELS:
             values[name] = [control(images, first, raw_pixels(images.images, first.size))]
         for config in (config for (of, _), config in configs.items() if of == name):
-            if changes is RANDOM:
+            if "random" in changes:
                 untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
-                features = embed(untrained, images.images, config.size, amp=config.amp)["backbone"]
-                found = control(images, config, features)
+                features = embed(untrained, images.images, config.size, amp=config.amp)
+                found = control(images, config, features["output" if coded(name) else "backbone"])
             else:
                 found = measure(config, images, home)
             values.setdefault(name, []).append(found)
     made = []
     more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
     for (name, stage), by_data in {**known, **more}.items():
-        at = "output" if name in CODES else stage
+        at = "output" if coded(name) else stage
         runs, count = [run[at] for run in values.get(name, [])], len(values.get(name, []))
         ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
         if OURS[table].get(name) is PIXELS:
             ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
         told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
-        made.append(Row(name, "code" if name in CODES else "own clusters" if told else stage, ours, count, by_data))
+        made.append(Row(name, "code" if coded(name) else "own clusters" if told else stage, ours, count, by_data))
         without = [run[CONTROL] for run in values.get(name, []) if CONTROL in run]
         if at == "output" and without:
             ours = {
@@ -200,8 +203,13 @@ def check_row(table: int, name: str, config: Config, images: int) -> None:
     own = OURS[table][name].get("batch_size", 0)
     if own > images:
         raise UserError(f"{name} of table {table} has batches of {own}, and there are {images} images; it needs more")
-    if OURS[table][name] is not RANDOM:
+    if "random" not in OURS[table][name]:
         check_count(config, images)
+
+
+def coded(name: str) -> bool:
+    """Whether K-means sees the code of a row's method, whatever the table's stage."""
+    return name.split(":")[0] in CODES
 
 
 def control(images: ImageSet, config: Config, features: Tensor) -> dict[str, dict[str, float]]:
