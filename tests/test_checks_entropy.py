@@ -1,4 +1,4 @@
-"""Every checker of notebook 04 accepts the right answer, and names what is wrong with plausible wrong ones."""
+"""Every checker of notebooks 04 and 04b accepts the right answer, and names what is wrong with plausible wrong ones."""
 
 import math
 
@@ -45,6 +45,7 @@ CHECKERS = {
     "logits": (entropy.check_entropy_from_logits, losses.normalized_entropy),
     "two valued": (entropy.check_two_valued, two),
     "batch mean": (entropy.check_batch_mean_entropy, lambda logits: bits(mean_clamped(logits)).mean()),
+    "effects": (entropy.check_effects, lambda n, a, b, both: ((a - n + both - b) / 2, (b - n + both - a) / 2)),
 }
 
 
@@ -127,6 +128,13 @@ def stable_in_half(logits):
             lambda t: (torch.special.entr(p := torch.sigmoid(t).mean(0)) + torch.special.entr(1 - p)).mean() / LN2,
             "gradient is NaN",
         ),
+        ("effects", lambda n, a, b, both: (a - n, b - n), "where it is off"),
+        ("effects", lambda n, a, b, both: (both - b, both - a), "where it is on"),
+        ("effects", lambda n, a, b, both: (a - n + both - b, b - n + both - a), "take their mean"),
+        ("effects", lambda n, a, b, both: ((n - a + b - both) / 2, (n - b + a - both) / 2), "sign is wrong"),
+        ("effects", lambda n, a, b, both: ((b - n + both - a) / 2, (a - n + both - b) / 2), "swapped"),
+        ("effects", lambda n, a, b, both: (0.0, 1.0), "the effects are"),
+        ("effects", lambda n, a, b, both: (a - n + both - b) / 2, "Return two numbers"),
     ],
 )
 def test_wrong_answers_are_told_why(name, wrong, says):

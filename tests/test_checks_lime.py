@@ -25,6 +25,11 @@ def hide_anew(image, segments, shown):
     return out
 
 
+def hide_in_place(image, segments, shown):
+    image[:] = hide(image, segments, shown)
+    return image
+
+
 def kernel(shown, width, distance=lambda v: 1 - v.mean(1).sqrt(), fall=lambda d, w: d**2 / (2 * w**2)):
     return torch.exp(-fall(distance(shown), width))
 
@@ -63,6 +68,7 @@ WRONG = [
     (check_hide_segments, lambda i, g, v: hide(i, g, v, numbers=lambda s: range(1, s)), "segment 0 is never"),
     (check_hide_segments, lambda i, g, v: hide(i, g, v, numbers=lambda s: range(s - 1)), "the last segment is never"),
     (check_hide_segments, hide_anew, "only the last hidden segment"),
+    (check_hide_segments, hide_in_place, "also writes into the image"),
     (check_hide_segments, lambda i, g, v: i, "nothing is hidden"),
     (check_hide_segments, lambda i, g, v: hide(i, g, v) + 0.1, "some pixels"),
     (check_hide_segments, lambda i, g, v: hide(i, g, v)[None], "(1, 4, 5, 3)"),
@@ -79,6 +85,7 @@ WRONG = [
     (check_copy_weights, nan_kernel, "hides everything gets nan"),
     (check_copy_weights, lambda v, w: kernel(v, w)[:, None], "(3, 1)"),
     (check_copy_weights, lambda v, w: 0.5 * kernel(v, w), "1 - cosine is"),
+    (check_copy_weights, lambda v, w: kernel(v, w) - 0.1 * (v.mean(1) == 1), "shows [1, 1, 1] and width"),
     (check_copy_weights, lambda v, w: v @ w, "stopped with TypeError"),
     (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p, fixed=False), "intercept is penalised"),
     (check_weighted_ridge, lambda v, f, c, p: line(v, f, ONES(c), p), "every copy counts the same"),

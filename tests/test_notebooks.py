@@ -23,7 +23,7 @@ def code_cells(path):
 def test_the_map_of_readme_and_the_folder_name_the_same_notebooks():
     linked = re.findall(r"\(notebooks/(\w+\.ipynb)\)", (HOME / "README.md").read_text())
     assert sorted(set(linked)) == [path.name for path in FILES]
-    numbers = [path.name[:2] for path in FILES]
+    numbers = [path.stem.split("_")[0] for path in FILES]  # 04b is an appendix of 04
     assert numbers == sorted(set(numbers)) and numbers[0] == "00"
 
 

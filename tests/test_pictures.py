@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from cdlearn import course
@@ -42,6 +43,16 @@ def test_a_matrix_of_pairs_is_on_the_scale_of_cosines(lowest, scale):
     axis = diagrams.pair_matrix(cosines, "title", ["a1", "b1", "a2", "b2"]).axes[0]
     assert axis.collections[0].get_clim() == scale
     assert len([text for text in axis.texts if text.get_text() == "0.95"]) == 11  # not on the diagonal
+
+
+def test_neighbours_are_framed_where_they_belong_and_counted():
+    belongs = torch.tensor([[True, False, True], [False, False, False]])
+    found = {"pixels": (torch.zeros(2, 3, 3, 4, 4), belongs), "network": (torch.zeros(2, 3, 3, 4, 4), ~belongs)}
+    figure = diagrams.neighbours(torch.zeros(2, 3, 4, 4), found, "title")
+    assert len(figure.axes) == 2 * (1 + 2 * 3)
+    assert sum(axis.spines["left"].get_visible() for axis in figure.axes) == 2 + 4
+    counts = [text.get_text() for text in figure.texts if " of " in text.get_text()]
+    assert counts == ["2 of 3", "1 of 3", "0 of 3", "3 of 3"]
 
 
 def test_a_stored_picture_is_sharp_or_small(monkeypatch):

@@ -138,3 +138,36 @@ def heat(values: Tensor | np.ndarray, title: str, xlabel: str, ylabel: str, unit
     made.colorbar(shown, ax=axes[0, 0], label=unit)
     axes[0, 0].set(title=title, xlabel=xlabel, ylabel=ylabel)
     return made
+
+
+def neighbours(queries: Tensor, found: dict[str, tuple[Tensor, Tensor]], title: str, side: float = 0.8) -> Figure:
+    """Each query beside the images nearest to it, a row for each way to measure. Those that belong to it are framed.
+
+    queries: (Q, 3, H, W); found: way -> images (Q, M, 3, H, W) and which of them belong to the query, bool (Q, M).
+    How many do is written at the end of the row.
+    """
+    count, ways = next(iter(found.values()))[1].shape[1], len(found)
+    pitch, block = side + 0.06, ways * (side + 0.06) + 0.16
+    name = 0.2 + 0.075 * max(map(len, found))
+    left = ways * side + name
+    wide, high = left + count * pitch + 0.6, len(queries) * block + 0.45
+    made = Figure(figsize=(wide, high), dpi=100)
+
+    def tile(image, x, y, edge, frame=False):
+        axis = made.add_axes((x / wide, 1 - (y + edge) / high, edge / wide, edge / high))
+        axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=frame, linewidth=2.8, edgecolor=COLOURS[4])
+
+    for q, query in enumerate(queries):
+        top = 0.45 + q * block
+        tile(query, 0.05, top + 0.03 * (ways - 1), ways * side)
+        for row, (way, (nearest, belongs)) in enumerate(found.items()):
+            y = top + row * pitch
+            made.text((left - 0.06) / wide, 1 - (y + side / 2) / high, way, ha="right", va="center", fontsize=10)
+            for place, image in enumerate(nearest[q]):
+                tile(image, left + place * pitch, y, side, bool(belongs[q, place]))
+            text = f"{int(belongs[q].sum())} of {count}"
+            made.text((left + count * pitch + 0.04) / wide, 1 - (y + side / 2) / high, text, va="center", fontsize=10)
+    made.text(0.05 / wide, 1 - 0.12 / high, title, va="top", fontsize=11)
+    return made

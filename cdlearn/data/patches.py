@@ -25,6 +25,7 @@ from cdlearn.data.shapes import colour
 PATCHES = 4096  # pieces of the default data set; a quarter as many come from the held-out ground
 LARGEST = 64  # side at which a piece is kept; the photographs have no more detail than that
 ZOOMS = (44, 58, 72)  # sides of a piece in pixels of the photograph
+SHRUNK = ZOOMS[1] / 32  # pixels of the photograph in one of a piece that the network sees at 32 px, at the middle zoom
 MIDDLE = (0.375, 0.625)  # the held-out band, as a share of the height; a quarter of 303 rows holds the largest piece
 
 
@@ -139,3 +140,34 @@ def tinted(grey_pieces: Tensor, nuisances: Tensor) -> Tensor:
     detail = detail - detail.mean((1, 2), keepdim=True)
     detail = detail / detail.square().mean((1, 2), keepdim=True).sqrt()
     return colour((0.4 + 0.2 * lightness + (0.14 + 0.06 * contrast) * detail).clamp(0.03, 0.97), hue)
+
+
+def window(
+    photograph: Photograph, size: int, place: tuple[float, float] = (0.5, 0.5), shrunk: float = SHRUNK,
+    nuisances: tuple[float, float, float] = (0.1, 0.5, 0.5),
+) -> Tensor:  # fmt: skip
+    """A square of a photograph, made as a piece is, but of any size: uint8 (3, size, size).
+
+    It knows nothing of held-out ground: most windows hold some of both.
+
+    Args:
+        photograph: one of PHOTOGRAPHS.
+        size: side in pixels.
+        place: 0-1, how far down and how far right among all places where it fits.
+        shrunk: pixels of the photograph in one of the window. In training they were 1.375, 1.8125 or 2.25 (a piece of
+            44, 58 or 72 px seen at 32 px), so a network knows the textures at these scales.
+        nuisances: hue, lightness and contrast, 0-1.
+
+    Raises:
+        ValueError: where the photograph is too small, with the largest size that fits.
+    """
+    pixels, side = grey(photograph), round(size * shrunk)
+    if not 1 <= side <= min(pixels.shape):
+        raise ValueError(
+            f"a window of {size} px at {shrunk:g} takes {side} px of {photograph.name}, which is {pixels.shape[0]} x "
+            f"{pixels.shape[1]}; at most {int(min(pixels.shape) / shrunk)} px fit"
+        )
+    top, left = (int(share * (length - side)) for share, length in zip(place, pixels.shape, strict=True))
+    part = Image.fromarray(pixels[top : top + side, left : left + side])
+    small = np.asarray(part.resize((size, size), Image.Resampling.BICUBIC))
+    return tinted(torch.from_numpy(small.copy())[None], torch.tensor([nuisances], dtype=torch.float64))[0]

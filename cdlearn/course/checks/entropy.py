@@ -1,4 +1,4 @@
-"""Checks of notebook 04: entropy from probabilities, from logits, two-valued heads, entropy of the batch mean."""
+"""Checks of notebooks 04 (entropy from probabilities, from logits, two-valued heads) and 04b (batch mean, effects)."""
 
 import math
 
@@ -242,3 +242,34 @@ def check_always_yes(given) -> None:
     if isinstance(got, Tensor) and got.requires_grad and not torch.autograd.grad(got, logits)[0].isfinite().all():
         raise Wrong("The gradient is NaN when a head's mean answer is 0 or 1: keep the mean a little away from both, "
                     "with .clamp(1e-6, 1 - 1e-6)")  # fmt: skip
+
+
+@checker
+def check_effects(given):
+    """Checks ``given(neither, first, second, both) -> (effect of the first switch, of the second)``."""
+    for neither, first, second, both in ((1.0, 3.0, 2.0, 6.0), (0.5, 0.4, 0.9, 0.65), (2.0, 7.0, 3.0, 5.0)):
+        want = torch.tensor([first - neither + both - second, second - neither + both - first]) / 2
+        got = call(given, neither, first, second, both)
+        if not isinstance(got, (tuple, list)) or len(got) != 2:
+            raise Wrong("Return two numbers: the effect of the first switch and that of the second")
+        values = torch.tensor([number(one, "an effect") for one in got])
+        diagnose(
+            values,
+            want,
+            {
+                "You look at one position of the other switch only, where it is off. Average over both positions": [
+                    first - neither,
+                    second - neither,
+                ],
+                "You look at one position of the other switch only, where it is on. Average over both positions": [
+                    both - second,
+                    both - first,
+                ],
+                "You have added the two changes: take their mean": 2 * want,
+                "The sign is wrong: the effect is the figure with the switch minus the figure without it": -want,
+                "The two effects are swapped: the first switch is on in `first` and in `both`": want.flip(0),
+            },
+            f"For neither {neither}, first {first}, second {second}, both {both} the effects are {want[0]:.3f} and "
+            f"{want[1]:.3f}, yours are {values[0]:.3f} and {values[1]:.3f}",
+        )
+    return "Each switch is judged in both positions of the other, so what they do together is shared between them."

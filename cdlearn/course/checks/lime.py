@@ -59,6 +59,13 @@ def check_hide_segments(given):
             otherwise=f"with shown = {shown.tolist()} some pixels are wrong: a segment with 1 keeps its colours, and a "
             "segment s with 0 becomes image[segments == s].mean(0)",
         )
+    before = image.clone()
+    given(image, segments, shown)
+    if not torch.equal(image, before):
+        raise Wrong(
+            "the copy is right, but your function also writes into the image that it is given. The next copy would "
+            "begin from a damaged image; make a clone first"
+        )
     return (
         "The copy keeps every segment's mean colour, so hiding takes away only the pattern. For the same reason, "
         "segments as small as a pixel would hide nothing."
@@ -90,6 +97,7 @@ def check_copy_weights(given):
         share = shown.mean(1)
         cosine = share.sqrt()
         distance = 1 - cosine
+        worst = int((got - counts_of(distance, width)).abs().argmax())
         euclid = (1 - shown).sum(1).sqrt()
         diagnose(
             got,
@@ -111,8 +119,9 @@ def check_copy_weights(given):
                 "your function ignores width: it always gives the result for 0.25": counts_of(distance, 0.25),
                 "the minus sign is missing: near copies count most, at most 1": 1 / counts_of(distance, width),
             },
-            otherwise=f"for a copy that shows {shown[-1].int().tolist()} and width {width:g} you give {got[-1]:.4f}; "
-            f"1 - cosine is {distance[-1]:.4f}, and exp(-d²/(2 width²)) is {counts_of(distance, width)[-1]:.4f}",
+            otherwise=f"for a copy that shows {shown[worst].int().tolist()} and width {width:g} you give "
+            f"{got[worst]:.4f}; 1 - cosine is {distance[worst]:.4f}, and exp(-d²/(2 width²)) is "
+            f"{counts_of(distance, width)[worst]:.4f}",
         )
     return (
         "A copy that shows half of its segments is at distance 1 - √½ = 0.29 and counts 0.50 at width 0.25, however "

@@ -35,8 +35,8 @@ def check_loss_at_start(given):
         hint += "count in one row of the 2N x 2N matrix?"
         diagnose(got, right, slips, f"For {pairs} pairs you give {got:.4f}. {hint}")
     return (
-        f"For 128 images that is {math.log(255):.2f}: a loss that stays there shows that nothing was learned. For 256 "
-        f"heads it is {math.log(511):.2f}. Both are dotted lines in the loss figure above."
+        f"For 128 images that is {math.log(255):.2f}: a loss that stays there shows that nothing was learned. For 128 "
+        "heads it is the same number. Both are dotted lines in the loss figure above."
     )
 
 
