@@ -55,7 +55,7 @@ class DAC(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        # BatchNorm before the softmax keeps every cluster in use; without it all images start in one
+        # without BatchNorm before the softmax all answers start nearly equal, and every pair counts as one cluster
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)
         self.register_buffer("relaxed", torch.zeros(()))  # lambda
 

@@ -6,8 +6,8 @@ labels. And the answer of an image should share information with its early maps:
 image of its graph, more than with those of an image outside it (the triplet mutual information).
 
 Simplified: graph and labels are chosen anew in every step, from the batch (the original: ten rounds over 1,000 images
-with one choice). The early maps are averaged to 4 x 4 places, which saves half of the time. The weights of the terms
-are those of the authors' code; the graph's pairs are those of one view with the other.
+with one choice). The early maps are averaged to 4 x 4 places, for time. The graph's pairs are those of one view with
+the other. The weights of the terms are those of the authors' code.
 """
 
 import torch

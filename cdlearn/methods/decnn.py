@@ -10,6 +10,9 @@ Simplified: the shared backbone gives only its width, because a network without 
 quarter of their input's places, they are found in a fixed number of steps (the original: all places, and a series of
 ever harder subproblems), and mean and contrast are those of the image, not of each neighbourhood; all three for time.
 There are two layers, because images of 32 px have no room for a third.
+
+On swatches grey images without contrast, cut into local parts, are all it takes: K-means on the maps finds the four
+patterns (NMI 1.000), but so it does before any filter has learned (three seeds). Table 2 has a row for that.
 """
 
 from itertools import pairwise

@@ -21,7 +21,7 @@ LOOK = sns.axes_style("ticks", {"axes.spines.top": False, "axes.spines.right": F
 LOOK |= {"xtick.labelsize": 9, "ytick.labelsize": 9}
 # Loss terms that need no more than a curve: title, unit, and what 0 would mean
 PLAIN = {
-    "imbalance": ("imbalance of the clusters", "log K - H(P), both views (nats)", "all clusters used alike"),
+    "imbalance": ("imbalance of the clusters", "log K - H(P) (nats)", "all clusters used alike"),
     "clustering": ("clustering: q towards the surer p", "divergence (nats)", "q wholly even, or wholly sure"),
     "anchor": ("anchor: both views towards their image", "divergence (nats)", "views answer as their image does"),
     "prediction": ("prediction of the target", "squared distance, both views (0 to 8)", "predicted exactly"),
