@@ -83,8 +83,8 @@ class Config:
             raise UserError("epochs and views both say how long to train; give one of them")
         settings = {"rung": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
-        if data == "shapes" and name != "paper":
-            settings |= _ON_SHAPES[name]
+        if data in _DRAWN and name != "paper":
+            settings |= _DRAWN[data][name]
         if name == "paper":
             settings["recipe"] = data if data in _RECIPES else "cifar"
         recipe = overrides.get("recipe", settings.get("recipe", ""))
@@ -227,6 +227,9 @@ _ON_SHAPES = {
     "laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12, heads=256),
     "gpu": dict(crop=(0.5, 1.0), hue=0.5),
 }
+# The same views, because the same attributes are to survive them (see cdlearn/data/motifs.py)
+_ON_MOTIFS = _ON_SHAPES | {"laptop": dict(crop=(0.5, 1.0), hue=0.5, epochs=12)}
+_DRAWN = {"shapes": _ON_SHAPES, "motifs": _ON_MOTIFS}
 # Section 4 of the paper: colour strength s = 0.5 on CIFAR, s = 1 on STL-10 and ImageNet-10, and blur on the latter
 _WEAK, _STRONG = (dict(brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s) for s in (0.5, 1.0))
 _RECIPES = {"cifar": _WEAK, "stl10": _STRONG, "imagenet10": {**_STRONG, "blur": 0.5}}

@@ -48,7 +48,7 @@ def make_shapes(n: int, size: int = 32, seed: int = 0) -> ImageSet:
         paint(size, {name: values[start : start + 256] for name, values in attributes.items()}, some)
         for start, some in zip(range(0, n, 256), nuisances.split(256), strict=True)
     ]
-    return ImageSet(torch.cat(parts), 2 * form + scale, CLASSES, attributes)
+    return ImageSet(torch.cat(parts), 2 * form + scale, CLASSES, attributes, VALUES)
 
 
 def paint(size: int, attributes: dict[str, Tensor], nuisances: Tensor) -> Tensor:

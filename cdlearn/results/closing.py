@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from cdlearn import checkpoint, probes
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.data.shapes import VALUES
 from cdlearn.evaluate import agreement_scores, assignment_scores, clusterings, embed, knn_accuracy, raw_pixels
 from cdlearn.methods import needs_clusters
 from cdlearn.results import plots
@@ -95,7 +94,7 @@ def score(features: dict[str, Tensor], images: ImageSet, config: Config) -> dict
             name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
         known = varied | ({"class": images.labels} if labelled else {})
-        names = VALUES | {"class": images.classes}
+        names = {name: images.named(name) for name in varied} | {"class": images.classes}
         result["heads"] = [
             row | {"value": names[row["attribute"]][row["value"]]}
             for row in probes.attribute_scores(features["output"], known)
@@ -171,8 +170,9 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}
         others = scores.get("attributes", {})
         if others:
-            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(VALUES[a]) < len(images.classes)))
-            colourings[name] = (images.attributes[name][drawn].numpy(), VALUES[name])
+            coarser = {name: len(images.named(name)) < len(images.classes) for name in others}
+            name = max(others, key=lambda a: others[a]["output"]["nmi"] * coarser[a])
+            colourings[name] = (images.attributes[name][drawn].numpy(), images.named(name))
         made["embedding"] = plots.embedding(points, colourings)
     return made
 
