@@ -236,6 +236,11 @@ _ON = {
         "laptop": dict(crop=(0.5, 1.0), epochs=16, heads=256) | _HUE,
         "gpu": dict(crop=(0.5, 1.0)) | _HUE,
     },
+    "motifs": {  # the views of shapes, because the same attributes are to survive them (see cdlearn/data/motifs.py)
+        "smoke": dict(crop=(0.5, 1.0)) | _HUE,
+        "laptop": dict(crop=(0.5, 1.0), epochs=12) | _HUE,
+        "gpu": dict(crop=(0.5, 1.0)) | _HUE,
+    },
     "patches": {
         "smoke": dict(crop=(0.3, 1.0)) | _HUE,
         "laptop": dict(crop=(0.3, 1.0), epochs=12, lr=2e-3) | _HUE,

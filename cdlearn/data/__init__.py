@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
+from cdlearn.data.motifs import MOTIFS, make_motifs
 from cdlearn.data.patches import LARGEST, PATCHES, make_patches
 from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
 
-__all__ = ["NAMES", "ImageSet", "load", "make_patches", "make_shapes"]
-NAMES = ("patches", "shapes", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
+__all__ = ["NAMES", "ImageSet", "load", "make_motifs", "make_patches", "make_shapes"]
+NAMES = ("patches", "shapes", "motifs", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
 
 
 def load(
@@ -29,7 +30,7 @@ def load(
     Args:
         name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
             images lie in some, are the classes.
-        size: side in pixels of what the network will see. Shapes and digits are drawn at this size.
+        size: side in pixels of what the network will see. Shapes, motifs and digits are drawn at this size.
         limit: take this many images, drawn with ``seed``.
         skip_bad: leave out files and folders that cannot be read, with a count, instead of stopping at the first.
         root: where downloads and decoded folders are kept.
@@ -49,6 +50,8 @@ def load(
         return make_shapes(limit or SHAPES, size, seed)
     if name_or_folder == "patches":
         return make_patches(limit or PATCHES, stored or min(2 * size, LARGEST), seed)
+    if name_or_folder == "motifs":
+        return make_motifs(limit or MOTIFS, size, seed)
     if os.path.isdir(name_or_folder):  # pathlib raises for a name that is too long
         return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
     if name_or_folder not in NAMES:

@@ -14,7 +14,7 @@ class ImageSet:
     labels: int64 (N,), or None where nobody sorted the images. Used for scores only, never for training.
     classes: the labels' names.
     attributes: for generated images, the name of each attribute and its value's number, int64 (N,).
-    values: the names of the values of each attribute.
+    values: the names of each attribute's values, by number. An attribute may be left out.
     held_out: images of the same kind that training must not see; they are scored beside the others. Or None.
     """
 
@@ -34,6 +34,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def named(self, attribute: str) -> tuple[str, ...]:
+        """The names of an attribute's values; their numbers, if they have no names."""
+        count = int(self.attributes[attribute].max()) + 1
+        return self.values.get(attribute) or tuple(str(number) for number in range(count))
 
     def take(self, index: Tensor) -> "ImageSet":
         """The images at ``index``, with their labels and attributes."""

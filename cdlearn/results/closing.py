@@ -121,7 +121,7 @@ def score(
             name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
         known = varied | ({"class": images.labels} if labelled else {})
-        names = images.values | {"class": images.classes}
+        names = {name: images.named(name) for name in varied} | {"class": images.classes}
         result["heads"] = [
             row | {"value": names[row["attribute"]][row["value"]]}
             for row in probes.attribute_scores(features["output"], known)
@@ -215,8 +215,9 @@ def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config:
         colourings = {"class": (None if images.labels is None else images.labels[drawn].numpy(), images.classes)}
         others = scores.get("attributes", {})
         if others:
-            name = max(others, key=lambda a: others[a]["output"]["nmi"] * (len(images.values[a]) < len(images.classes)))
-            colourings[name] = (images.attributes[name][drawn].numpy(), images.values[name])
+            coarser = {name: len(images.named(name)) < len(images.classes) for name in others}
+            name = max(others, key=lambda a: others[a]["output"]["nmi"] * coarser[a])
+            colourings[name] = (images.attributes[name][drawn].numpy(), images.named(name))
         made["embedding"] = plots.embedding(points, colourings)
     return made
 
