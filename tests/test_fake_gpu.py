@@ -218,7 +218,8 @@ def test_views_of_a_gpu_stay_on_it(fake, both):
 @pytest.mark.parametrize(("method", "backbone"), [*((method, "tiny") for method in METHODS), ("cd", "resnet18")])
 def test_a_step_on_a_gpu_waits_for_nothing(as_on_cuda, method, backbone):
     # of so many epochs, the first is in no phase that looks at all images before it, which waits
-    config = Config.preset("gpu", method=method, backbone=backbone, **SMALL | {"size": 32, "epochs": 100}, compile=False)
+    small = SMALL | {"size": 32, "epochs": 100}
+    config = Config.preset("gpu", method=method, backbone=backbone, **small, compile=False)
     made = trainer.Trainer(config, torch.zeros(24, 3, 40, 40, dtype=torch.uint8))
     assert made.images.device.type == "cuda" and next(made.model.parameters()).device.type == "cuda"
     made.step = 1  # before the first, the centres are put in their place, which waits once
