@@ -1,13 +1,16 @@
-"""Checks for notebook 07: switches as settings, and whether a difference is more than chance."""
+"""Checks for notebook 07: switches as settings, whether a difference is more than chance, and many tests."""
 
 from itertools import combinations
 
 import numpy as np
+import torch
 
 from cdlearn.config import Config
-from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, number
+from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, number, tensor
+from cdlearn.results.tables import holm
 
 GROUPS = (([0.9, 0.8, 0.85], [0.2, 0.3, 0.25]), ([0.5, 0.6, 0.4, 0.7], [0.55, 0.45, 0.65]), ([1.0, 1.0], [1.0, 1.0]))
+CHANCES = ([0.01, 0.04, 0.03, 0.005], [0.6, 0.02, 0.9], [0.04])  # p values of several comparisons
 
 
 @checker
@@ -85,3 +88,37 @@ def check_permutation_test(given):
             f"{size} of the {len(pooled)} scores?",
         )  # fmt: skip
     return "With three seeds per side there are 20 regroupings, so p is at least 2/20: three seeds cannot show more."
+
+
+@checker
+def check_holm(given):
+    """Checks ``given(chances) -> corrected``, Holm's correction in the order of the p values given."""
+    for chances in CHANCES:
+        many, ranked = len(chances), sorted(chances)
+        want = holm(chances)
+        got = tensor(call(given, list(chances)), (many,), f"the correction of {chances}").double()
+        steps = [(many - rank) * chance for rank, chance in enumerate(ranked)]
+        back = [ranked.index(chance) for chance in chances]  # no p value stands twice in CHANCES
+        upwards = [min([1.0, *(many / (at + 1) * ranked[at] for at in range(rank, many))]) for rank in range(many)]
+        slips = {
+            "you multiply every p by the number of tests. That is Bonferroni's correction: safe, but the second "
+            "smallest p needs only n - 1, the third n - 2": [min(1.0, many * chance) for chance in chances],
+            "you return the corrected values from the smallest to the largest. Put each back where its p came from": (
+                sorted(want)
+            ),
+            "no p may end below one that was smaller before: take the largest value so far, from the smallest p "
+            "upwards": [min(1.0, steps[rank]) for rank in back],
+            "a p value is a chance, so it cannot be above 1: cut it off there": [
+                max(steps[: rank + 1]) for rank in back
+            ],
+            "that is the correction of Benjamini and Hochberg. It bounds the share of false alarms among the finds; "
+            "Holm's rule bounds the chance of a single one": [upwards[rank] for rank in back],
+            "you return the p values as they came": chances,
+        }
+        diagnose(
+            got, torch.tensor(want, dtype=torch.float64),
+            {words: torch.tensor(value, dtype=torch.float64) for words, value in slips.items()},
+            f"for {chances} Holm's p values are {[round(float(value), 4) for value in want]}, you give "
+            f"{[round(float(value), 4) for value in got]}",
+        )  # fmt: skip
+    return "Below 0.05 after this, all comparisons together raise a false alarm in at most one table of twenty."
