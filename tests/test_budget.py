@@ -1,6 +1,7 @@
 """The scripts that compare and search: budgets of time, trials that are not repeated, lightly that is not there."""
 
 import importlib.util
+import time
 
 import budget
 import peer
@@ -110,6 +111,19 @@ def test_the_table_is_the_means_over_seeds_with_the_best_first():
     assert lines[0].split()[1] == "2" and lines[0].split()[3] == "0.8"
 
 
+@pytest.mark.parametrize(("by", "unit"), [("clock", "seconds"), ("processor", "processor s")])
+def test_the_watch_counts_what_it_is_asked_for(by, unit):
+    watch = peer.Watch(by)
+    began = time.process_time()
+    while time.process_time() < began + 0.1:
+        pass
+    spent, read = watch(), watch.read()
+    assert 0.08 <= spent <= read[unit] + 1e-9 and read["seconds"] >= 0.1
+    time.sleep(0.2)
+    later = watch.read()
+    assert later["seconds"] >= read["seconds"] + 0.2 and later["processor s"] < read["processor s"] + 0.2
+
+
 def test_without_lightly_one_line_says_so(monkeypatch, capsys):
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name == "lightly" else there(name, *of))
@@ -132,10 +146,9 @@ def test_the_comparison_shows_both_and_their_ratio():
 def test_lightlys_network_trains_and_is_scored(monkeypatch, tmp_path, capsys):
     given = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     record = tmp_path / "peer.csv"
-    monkeypatch.setattr(
-        "sys.argv",
-        ["peer.py", *given, "--seconds", "1", "--seeds", "1", "--workers", "0", "--record", str(record)],
-    )
+    given += ["--seconds", "1", "--by", "processor", "--seeds", "1", "--workers", "0", "--record", str(record)]
+    monkeypatch.setattr("sys.argv", ["peer.py", *given])
     peer.main()
-    ways = [row["way"] for row in budget.recorded(record)]
-    assert ways == [peer.THEIRS, "simclr"] and "simclr / lightly" in capsys.readouterr().out
+    rows = budget.recorded(record)
+    assert all(float(row["processor s"]) >= 1 and row["budget"] == "1 s by the processor" for row in rows)
+    assert [row["way"] for row in rows] == [peer.THEIRS, "simclr"] and "simclr / lightly" in capsys.readouterr().out
