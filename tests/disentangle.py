@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from cdlearn import probes
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
+from cdlearn.data.motifs import VALUES
 from cdlearn.evaluate import embed, raw_pixels
 from cdlearn.methods.cd import feature_heads
 from cdlearn.results import plots
@@ -56,6 +57,8 @@ MEASURES = {  # column of the record -> how it is called in the figure
     "I lasso": "DCI, informativeness (lasso)",
     "D forest": "DCI, disentanglement (forest)",
     "C forest": "DCI, completeness (forest)",
+    "known": "attributes per head (above chance)",
+    "dimensions": "dimensions of the code",
 }
 KINDS = ("it is", "turned", "shuffled")
 TESTED = ("best", "one", "one clear", "MIG", "D lasso", "D forest")
@@ -94,11 +97,18 @@ def measure(code: np.ndarray, attributes: dict[str, Tensor], seed: int) -> dict[
     auc, bar = probes.knowledge(code, attributes, seed=seed)
     found = {"best": np.mean(list(best.values())), "bar": bar}
     found |= {"one": probes.share_knowing_one(auc, bar), "one clear": probes.share_knowing_one(auc, CLEAR)}
+    found |= {"known": (auc > bar).sum(1).mean(), "dimensions": dimensions(code)}
     found["MIG"] = probes.mutual_information_gap(code, attributes)
     for reader in ("lasso", "forest"):
         scores = probes.dci(code, attributes, reader, seed)
         found |= {f"{name[0].upper()} {reader}": value for name, value in scores.items()}
     return {name: round(float(value), 5) for name, value in (found | best).items()}
+
+
+def dimensions(code: np.ndarray) -> float:
+    """How many directions code (N, D) spreads over: the participation ratio of its correlation matrix, 1 to D."""
+    code = code[:, code.std(0) > 0]
+    return code.shape[1] ** 2 / np.square(np.corrcoef(code.T)).sum()
 
 
 def record(methods: list[str], seeds: list[int]) -> None:
@@ -162,7 +172,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """The tables: means and deviations, the best heads by attribute, the differences."""
     seeds = ", ".join(map(str, sorted(table.seed.unique())))
-    attributes = list(table.columns[table.columns.get_loc("C forest") + 1 :].drop("I forest", errors="ignore"))
+    attributes = list(VALUES)
 
     def line(cells) -> str:
         return "| " + " | ".join(cells) + " |"
@@ -208,7 +218,7 @@ def figure(table: pd.DataFrame):
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.set_title(MEASURES[measure], fontsize=10)
         plots.grid(axis, "x")
-    axes[0, 0].legend(fontsize=8, loc="lower right")
+    made.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=3, frameon=False)
     return made
 
 
