@@ -219,7 +219,7 @@ def test_a_folder_that_is_a_file(tmp_path, monkeypatch):
 def test_data_that_is_there_half_there_and_absent(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "DATA", tmp_path)
     ok, note = lines(rules.data())
-    assert "shapes, digits" in ok and "cifar-100-python, stl10_binary into" in note
+    assert "patches, shapes, motifs, digits" in ok and "cifar-100-python, stl10_binary into" in note
     for kind, left_out in ((datasets.CIFAR10, None), (datasets.CIFAR100, "test")):
         names = [name for name, _ in kind.train_list + kind.test_list]
         write(tmp_path / kind.base_folder, {name: "" for name in names if name != left_out})
