@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from cdlearn.config import PRESETS, Config
+from cdlearn.config import LARGEST, PRESETS, Config
 from cdlearn.methods import METHODS
 from cdlearn.results import paper, tables
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.runtime.commandline import folder, guarded, settings_parser
+from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 
 
@@ -29,8 +30,14 @@ def _compare(arguments: list[str]) -> None:
     made.add_argument("--table", type=int, required=True, help="2 to 10")
     made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
     made.add_argument("--out", type=folder, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
+    made.add_argument("--seconds", type=float, help="train every row for about this time, instead of equal epochs")
     asked = vars(made.parse_args(arguments))
     number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
+    seconds = asked.pop("seconds", None)
+    if seconds is not None and not 0 < seconds < LARGEST:
+        raise UserError(f"--seconds {seconds:g}: must be positive")
+    if seconds and {"epochs", "views"} & asked.keys():
+        raise UserError("--seconds, --epochs and --views all say how long to train; give one of them")
     if "seed" in asked:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
     if "method" in asked:
@@ -40,9 +47,14 @@ def _compare(arguments: list[str]) -> None:
     paper.published(number)
     make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
-    found = paper.rows(number, preset, tuple(seeds), **asked)
+    found = paper.rows(number, preset, tuple(seeds), seconds=seconds, **asked)
     command = shlex.join(["python", "-m", "cdlearn.compare", *map(shown, arguments)])
     note = f"Measured with `{command}`; mean ± std over training seeds."
+    if seconds:
+        clock = "of one processor" if pick_device(asked.get("device", "")).type == "cpu" else "on the GPU"
+        note += (
+            f" Every row trained for about {seconds:g} s {clock}; its epochs follow from a short trial of its speed."
+        )
     for path in tables.write(found, number, asked.get("data", Config.data), note, out):
         print(path)
     print("\n" + tables.markdown(found, number, note))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import ttest_ind
 
-from cdlearn import checkpoint, compare, trainer
+from cdlearn import checkpoint, compare, data, trainer
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import assignment_scores, embed
-from cdlearn.results import paper, tables
+from cdlearn.results import equal_time, paper, tables
 from cdlearn.runtime.errors import UserError
 
 TINY = [
@@ -93,6 +93,38 @@ def test_every_row_of_the_comparisons_of_methods_runs(here, table):
     assert {row.name for row in rows if row.stage == "code"} == (coded if table == 2 else set())
 
 
+def test_rows_of_equal_time_take_epochs_by_their_speed(here, monkeypatch):
+    asked = []
+
+    def pace(config, some):  # seconds an epoch
+        asked.append(config.method)
+        return {"simclr": 0.5}.get(config.method, 1.0)
+
+    monkeypatch.setattr(equal_time, "measured_pace", pace)
+    rows = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
+    assert (rows["feature head=off"].epochs, rows["feature head=on"].epochs) == (4, 2)
+    assert asked == ["simclr", "cd"]  # once a method, not once a seed
+    assert all(row.seconds > 0 for row in rows.values())
+    again = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
+    assert len(asked) == 2 and again == rows  # what the first call noted stands
+
+
+def test_a_trial_measures_what_an_epoch_takes(here):
+    config = Config.preset("smoke", data="shapes", batch_size=32)
+    few, many = (data.load("shapes", limit=n) for n in (64, 128))
+    spent = equal_time.measured_pace(config, few)
+    assert 0 < spent < 60
+    for images in (few, many):
+        epochs = equal_time.epochs_for_seconds(config, images, 0.01, here)
+        assert epochs == 1  # never none
+    pace = next(here.glob("pace-cd-64-*.json"))
+    pace.write_text('{"seconds an epoch": 0.25}')
+    assert equal_time.epochs_for_seconds(config, few, 10, here) == 40
+    pace.write_text("{")
+    with pytest.raises(UserError, match="pace-cd-64"):
+        equal_time.epochs_for_seconds(config, few, 10, here)
+
+
 def test_rows_without_an_implementation_say_so(here, monkeypatch):
     monkeypatch.setitem(paper.OURS, 2, {"K-means": paper.PIXELS, "Random network": paper.RANDOM})
     rows = paper.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
@@ -169,6 +201,7 @@ def test_a_run_is_scored_anew_against_other_labels_without_training(here, monkey
     halves = ImageSet(images().images, torch.arange(48) // 24, ("first", "second"))
     expected = paper.measure(tiny(), halves, here / "anew")
     monkeypatch.setattr(trainer.Trainer, "train_step", lambda self: pytest.fail("trained again"))
+    expected[paper.TRAINED] = first[paper.TRAINED]  # the time of its only training
     assert paper.measure(tiny(), halves, here) == expected != first
     assert paper.measure(tiny(), images(), here) == first
     scores = next(here.glob("*/table.json"))
@@ -193,7 +226,9 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
             paper.measure(tiny(), images(), here)
     assert saved and not list(here.glob("*/table.json"))
     resumed = paper.measure(tiny(), images(), here)
-    assert resumed == paper.measure(tiny(), images(), here / "anew")
+    anew = paper.measure(tiny(), images(), here / "anew")
+    assert resumed.pop(paper.TRAINED)["seconds"] is None and anew.pop(paper.TRAINED)["seconds"] > 0
+    assert resumed == anew
 
 
 @pytest.mark.parametrize(
@@ -204,6 +239,8 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
         (["--table", "4", "--seed", "1"], "--seeds instead of --seed"),
         (["--table", "4", "--tabel", "4"], "did you mean --table?"),
         (["--table", "4", "--method", "cd"], "leave --method away"),
+        (["--table", "4", "--seconds", "0"], "must be positive"),
+        (["--table", "4", "--seconds", "9", "--epochs", "2"], "give one of them"),
         ([], "--table"),
     ],
 )

@@ -10,6 +10,7 @@ import csv
 import json
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, never_trained, raw_pixels
 from cdlearn.methods import needs_clusters
+from cdlearn.results import equal_time
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
@@ -29,6 +31,7 @@ from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
+TRAINED = "trained"  # beside the stages of a run: its epochs, and the seconds they took where it was not interrupted
 CONTROL = "heads never trained"  # a stage of CD beside backbone and output, and a row wherever the output is shown
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
@@ -95,9 +98,12 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     digest = checkpoint.digest(config.as_dict())
     out = make_folder(home / f"{data_name(config.data)}-{config.method}-s{config.seed}-{len(images)}-{digest}")
     scores = out / "table.json"
-    if scores.exists() and (found := scored(scores, images)):
-        return found
-    model = fit(config, images, out, resume=(out / "checkpoint.pt").exists(), progress=sys.stderr.isatty())
+    known, same_labels = scored(scores, images) if scores.exists() else ({}, False)
+    if same_labels:
+        return known
+    began, again = equal_time.clock(config), (out / "checkpoint.pt").exists()
+    model = fit(config, images, out, resume=again, progress=sys.stderr.isatty())
+    spent = None if again else round(equal_time.clock(config) - began, 1)
     features = embed(model, images.images, config.size, amp=config.amp)
     if hasattr(model, "untrained_output"):
         features[CONTROL] = never_trained(model, features["backbone"], config.seed)
@@ -109,6 +115,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
             if assigned
             else cluster_scores(values, images.labels, seeds=config.kmeans_seeds)
         )
+    found[TRAINED] = known.get(TRAINED) or {"epochs": config.epochs_for(len(images)), "seconds": spent}
     checkpoint.write_text(scores, json.dumps(found | {"labels": checksum(images.labels)}, indent=1) + "\n")
     return found
 
@@ -118,24 +125,23 @@ def checksum(labels: Tensor) -> int:
     return zlib.crc32(labels.numpy().tobytes())
 
 
-def scored(scores: Path, images: ImageSet) -> dict[str, dict[str, float]] | None:
-    """What an earlier call found; None where it was against other labels, or did not note which.
+def scored(scores: Path, images: ImageSet) -> tuple[dict[str, dict[str, float]], bool]:
+    """What an earlier call found, and whether it was against these labels; not so where it did not note which.
 
     Raises:
         UserError: where the file is damaged, or the images are no longer those.
     """
     try:
         found = json.loads(scores.read_text())
-        labels = found.get("labels")
-        found = {
-            stage: found[stage] for stage in ("backbone", "output", CONTROL) if stage != CONTROL or CONTROL in found
-        }
-        _ = [of_stage[metric] for of_stage in found.values() for metric in METRICS]
+        labels, trained = found.get("labels"), found.get(TRAINED, {})
+        stages = [stage for stage in ("backbone", "output", CONTROL) if stage != CONTROL or CONTROL in found]
+        _ = [found[stage][metric] for stage in stages for metric in METRICS]
+        found = {stage: found[stage] for stage in stages} | {TRAINED: dict(trained)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
     if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
         raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
-    return found if labels == checksum(images.labels) else None
+    return found, labels == checksum(images.labels)
 
 
 def rows(
@@ -143,9 +149,12 @@ def rows(
     preset: str = "laptop",
     seeds: tuple[int, ...] = (42, 43, 44),
     home: Path = Path("runs/compare"),
+    seconds: float | None = None,
     **settings,
 ) -> list[Row]:
     """Every row of a table; ours is empty where one is not implemented. ``settings`` go to every run's Config.
+
+    seconds: how long each run trains, about, instead of the same number of epochs for all; see ``equal_time``.
 
     Finished runs in ``home`` are used again, others taken up where they stopped. Mean and std are over the training
     seeds; of raw pixels, which train nothing, over the seeds of K-means.
@@ -169,6 +178,10 @@ def rows(
     make_folder(home)
     values: dict[str, list[dict]] = {}
     for name, changes in OURS[table].items():
+        if seconds and not {"pixels", "random"} & changes.keys():
+            one = configs[name, seeds[0]].for_images(images)
+            epochs = equal_time.epochs_for_seconds(one, images, seconds, home)
+            configs |= {(name, seed): replace(configs[name, seed], epochs=epochs) for seed in seeds}
         if changes is PIXELS:
             values[name] = [control(images, first, raw_pixels(images.images, first.size))]
         for config in (config for (of, _), config in configs.items() if of == name):
@@ -188,7 +201,11 @@ def rows(
         if OURS[table].get(name) is PIXELS:
             ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
         told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
-        made.append(Row(name, "code" if coded(name) else "own clusters" if told else stage, ours, count, by_data))
+        trained = [run[TRAINED] for run in values.get(name, []) if run.get(TRAINED)]
+        spent = [each["seconds"] for each in trained if each["seconds"]]
+        epochs = trained[0]["epochs"] if trained else 0
+        at_stage = "code" if coded(name) else "own clusters" if told else stage
+        made.append(Row(name, at_stage, ours, count, by_data, epochs, float(np.mean(spent)) if spent else 0.0))
         without = [run[CONTROL] for run in values.get(name, []) if CONTROL in run]
         if at == "output" and without:
             ours = {

@@ -32,6 +32,8 @@ class Row:
     ours: dict[str, tuple[float, float]]
     seeds: int
     published: dict[str, dict[str, tuple[float, float | None]]]  # data set -> metric -> ...
+    epochs: int = 0  # of each run; 0 for what trains nothing
+    seconds: float = 0.0  # of training, mean over the runs that were not interrupted; 0 where there are none
 
 
 def lines(table: list[Row]) -> list[dict]:
@@ -43,6 +45,7 @@ def lines(table: list[Row]) -> list[dict]:
             line = {"row": row.name, "stage": row.stage, "metric": metric, "seeds": row.seeds or ""}
             line |= {"ours": mean if isinstance(mean, str) else f"{mean:.4f}"}
             line |= {"ours std": std if isinstance(std, str) else f"{std:.4f}"}
+            line |= {"epochs": row.epochs or "", "seconds": f"{row.seconds:.1f}" if row.seconds else ""}
             line |= {f"published {data}": values.get(metric, ("",))[0] for data, values in row.published.items()}
             found.append(line)
     return found
@@ -56,13 +59,15 @@ def markdown(table: list[Row], number: int, note: str) -> str:
         "scored on",
         *(f"{m.upper()}, ours" for m in METRICS),
         "seeds",
+        "epochs, s",
         *(f"NMI, {d} (paper)" for d in data),
     ]
     text = [f"# Table {number}: {TITLES[number]}", "", note, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in table:
         ours = [f"{row.ours[m][0]:.3f} ± {row.ours[m][1]:.3f}" if row.ours else "not implemented yet" for m in METRICS]
         paper = [f"{row.published[d]['nmi'][0]:.3f}" if d in row.published else "" for d in data]
-        text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), *paper])} |")
+        spent = (f"{row.epochs}, {row.seconds:.0f}" if row.seconds else str(row.epochs)) if row.epochs else ""
+        text.append(f"| {' | '.join([row.name, row.stage, *ours, str(row.seeds or ''), spent, *paper])} |")
     text += [
         "",
         "Does the paper's order of rows appear? A gap counts where Welch's t test over our seeds gives p < 0.05, after "
@@ -152,6 +157,11 @@ def write(table: list[Row], number: int, data: str, note: str, folder: Path) -> 
     return paths
 
 
+def trained(line: dict) -> tuple[int, float]:
+    """Epochs and seconds of a line; tables from before they were noted have neither."""
+    return int(line.get("epochs") or 0), float(line.get("seconds") or 0)
+
+
 def read(number: int, data: str, folder: Path) -> list[Row]:
     """The rows that :func:`write` left in ``folder``, to four digits; of the published values without their std.
 
@@ -163,7 +173,7 @@ def read(number: int, data: str, folder: Path) -> list[Row]:
     try:
         for line in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"):
             name, stage, metric = line["row"], line["stage"], line["metric"]
-            row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}))
+            row = found.setdefault((name, stage), Row(name, stage, {}, int(line["seeds"] or 0), {}, *trained(line)))
             if row.seeds:
                 row.ours[metric] = (float(line["ours"]), float(line["ours std"]))
             for column, value in line.items():

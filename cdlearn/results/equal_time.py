@@ -1,0 +1,54 @@
+"""How many epochs a run may take, so that every row of a table trains for the same time."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from cdlearn import checkpoint
+from cdlearn.config import Config
+from cdlearn.data import ImageSet
+from cdlearn.runtime import streams
+from cdlearn.runtime.devices import pick_device
+from cdlearn.runtime.errors import UserError
+from cdlearn.trainer import fit
+
+TRIAL_IMAGES, TRIAL_EPOCHS = 1024, 8  # of a trial: enough epochs for every phase that a method has
+
+
+def clock(config: Config) -> float:
+    """Seconds that count: of the processor, so that other programs take nothing away; beside a GPU, of the wall."""
+    return time.process_time() if pick_device(config.device).type == "cpu" else time.monotonic()
+
+
+def epochs_for_seconds(config: Config, images: ImageSet, seconds: float, home: Path) -> int:
+    """The number of epochs over ``images`` that take about ``seconds`` of training, at least 1.
+
+    It follows from a short trial on some of the images. ``home`` keeps what the trial found, so that a later call,
+    which takes up the runs of this one, asks for the same number of epochs.
+
+    Raises:
+        UserError: if an earlier trial's file is damaged.
+    """
+    digest = checkpoint.digest(config.as_dict() | {"seed": 0, "epochs": 0, "views": 0})
+    kept = home / f"pace-{config.method}-{len(images)}-{digest}.json"
+    try:
+        spent = float(json.loads(kept.read_text())["seconds an epoch"])
+    except FileNotFoundError:
+        spent = measured_pace(config, images)
+        checkpoint.write_text(kept, json.dumps({"seconds an epoch": spent}) + "\n")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{kept} is damaged ({error}); remove it to time the method again") from error
+    return max(1, round(seconds / spent))
+
+
+def measured_pace(config: Config, images: ImageSet) -> float:
+    """Seconds that an epoch over ``images`` is likely to take, by a trial on up to 1,024 of them."""
+    drawn = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))[:TRIAL_IMAGES]
+    some = images.take(drawn.sort().values)
+    began = clock(config)
+    fit(replace(config, epochs=TRIAL_EPOCHS), some)
+    batches = len(images) // config.batch_size, len(some) // config.batch_size  # the rest is left out of an epoch
+    return (clock(config) - began) / TRIAL_EPOCHS * batches[0] / batches[1]
