@@ -54,9 +54,9 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
 
 
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
-    """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at about ten of the epochs.
+    """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at ten epochs at most.
 
-    It uses up to 2,048 images drawn with the seed (0.2 s for tiny at 32 px). It chooses nothing: the labels go no
+    It uses up to 2,048 images drawn with the seed (0.2 s for tiny at 32 px, 0.8 s without bf16 units). It chooses nothing: the labels go no
     further. Epochs in between get NaN. Returns None if there are no labels.
     """
     if images.labels is None or len(images.labels.unique()) < 2:
@@ -65,7 +65,7 @@ def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] |
 
     def look(trainer: Trainer) -> None:
         row = trainer.history[-1]
-        due = row["epoch"] % max(1, round(trainer.epochs / LOOKS)) == 0 or row["epoch"] == trainer.epochs
+        due = row["epoch"] % math.ceil(trainer.epochs / LOOKS) == 0 or row["epoch"] == trainer.epochs
         features = embed(trainer.model, images.images[drawn], config.size, amp=config.amp) if due else {}
         for stage in ("backbone", "output"):
             row[f"knn {stage}"] = knn_accuracy(features[stage], images.labels[drawn]) if due else math.nan
