@@ -56,8 +56,8 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
     """For ``fit``'s after_epoch: adds the kNN accuracy of both stages to the epoch's row, at ten epochs at most.
 
-    It uses up to 2,048 images drawn with the seed (0.2 s for tiny at 32 px, 0.8 s without bf16 units). It chooses nothing: the labels go no
-    further. Epochs in between get NaN. Returns None if there are no labels.
+    It uses up to 2,048 images drawn with the seed (0.2 s for tiny at 32 px, 0.8 s without bf16 units). It chooses
+    nothing: the labels go no further. Epochs in between get NaN. Returns None if there are no labels.
     """
     if images.labels is None or len(images.labels.unique()) < 2:
         return None

@@ -1,0 +1,53 @@
+"""Exercises that are no functions: a number to predict, a figure to read."""
+
+import math
+
+import pytest
+import torch
+
+from cdlearn.course.checks.kinds import Choice, Prediction
+
+choice = Choice("b", "The floor is 3.57.", {"a": "A loss need not reach 0.", "c": "Look at the dotted line."})
+start = Prediction(
+    within=0.1,
+    praise="All rows are alike.",
+    low="Too few negatives?",
+    high="Too many negatives?",
+    typical=5.54,
+    slips={"You counted the row itself.": math.log(256) + 0.5},
+)
+
+
+@pytest.mark.parametrize("given", ["b", " B ", "(b)", "b."])
+def test_the_right_letter_is_right_however_it_is_written(given):
+    verdict = choice(given)
+    assert verdict.solved is True and verdict.message == "The floor is 3.57."
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [("a", "need not"), ("c", "dotted"), ("d", "none of the answers"), (2, "none")]
+)
+def test_each_wrong_choice_is_explained(given, says):
+    verdict = choice(given)
+    assert verdict.solved is False and says in verdict.message
+
+
+@pytest.mark.parametrize("nothing", [..., None])
+def test_nothing_chosen_and_nothing_predicted_is_not_solved(nothing):
+    assert choice(nothing).solved is None
+    assert start(nothing, 5.5).solved is None
+
+
+@pytest.mark.parametrize("guess", [5.6, math.log(255), torch.tensor(5.5)])
+def test_a_prediction_within_reach_is_right(guess):
+    verdict = start(guess, torch.tensor(5.55))
+    assert verdict.solved is True and "measured: 5.55" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("guess", "says"),
+    [(4, "Too few"), (9.0, "Too many"), (6.05, "the row itself"), ("5.5 nats", "one number"), (math.nan, "nan")],
+)
+def test_a_prediction_out_of_reach_is_explained(guess, says):
+    verdict = start(guess, 5.55)
+    assert verdict.solved is False and says in verdict.message
