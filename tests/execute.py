@@ -23,6 +23,7 @@ from cdlearn.runtime.devices import cpu_kind
 
 HOME = Path(__file__).resolve().parent.parent
 NOTEBOOKS = HOME / "notebooks"
+WIDGET = "application/vnd.jupyter.widget-view+json"  # a slider is nothing without the kernel that made it
 TIME = re.compile(r"^\*\*Time:?\*\*.*$", re.MULTILINE)
 
 
@@ -48,9 +49,13 @@ def execute(path: Path) -> float:
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
     seconds, used = time.monotonic() - began, processor_seconds() - used
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", []):
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [output for output in cell.get("outputs", []) if WIDGET not in output.get("data", {})]
+        for output in cell.outputs:
             output.get("metadata", {}).clear()
     first = notebook.cells[0]
     where = f"{os.cpu_count()} CPU cores ({cpu_kind()})" if rung == "laptop" else rung

@@ -1,12 +1,14 @@
 """The drawings show the numbers that they are given, and stay small enough to be stored."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from cdlearn import course
-from cdlearn.course import diagrams
+from cdlearn.course import diagrams, sliders
 from cdlearn.results import tables
 
 
@@ -67,3 +69,25 @@ def test_a_stored_picture_is_sharp_or_small(monkeypatch):
     assert plain.width == noisy.width == 600 and len(plain.data) < 150_000
     sides = [int.from_bytes(image.data[16:20], "big") for image in shown]  # the width that a PNG's header says
     assert sides == [900, 600]
+
+
+def test_a_slider_redraws_its_picture(monkeypatch):
+    drawn, shown, updated = [], [], []
+
+    def draw(value):
+        drawn.append(value)
+        return Figure()
+
+    def displayed(what, **named):
+        shown.append(what)
+        return SimpleNamespace(update=updated.append)
+
+    monkeypatch.setenv("CDLEARN_PRESET", "laptop")
+    monkeypatch.setattr(sliders, "display", displayed)
+    sliders.slide(draw, [0.1, 0.5, 1.0], 0.5, "temperature", "a curve")
+    slider, still = shown
+    assert drawn == [0.5] and slider.value == 0.5 and still.alt == "a curve" and not updated
+    slider.value = 1.0
+    assert drawn == [0.5, 1.0] and len(updated) == 1 and len(shown) == 2
+    with pytest.raises(ValueError, match="not one of"):
+        sliders.slide(draw, [0.1, 0.5], 0.7, "temperature", "a curve")

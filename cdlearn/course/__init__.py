@@ -55,6 +55,17 @@ def figures() -> Path:
 
 def show(figure: Figure, name: str = "", data: pd.DataFrame | list[dict] | None = None, alt: str = "") -> None:
     """Display a figure; with a ``name`` keep it as NAME.png in :func:`figures`, and its ``data`` as NAME.csv beside."""
+    drawn = picture(figure, alt or name)
+    if name:
+        checkpoint.write(figures() / f"{name}.png", lambda file: file.write(drawn.data))
+        if data is not None:
+            table = pd.DataFrame(data).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            checkpoint.write_text(figures() / f"{name}.csv", table)
+    display(drawn)
+
+
+def picture(figure: Figure, alt: str = "") -> Image:
+    """A figure as the PNG that a notebook stores: sharp, or small where it is full of images."""
     for dpi in (150, 100):  # a large picture full of images has to do with fewer dots
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi)
@@ -63,12 +74,7 @@ def show(figure: Figure, name: str = "", data: pd.DataFrame | list[dict] | None 
             drawn.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
         if buffer.tell() < LARGEST:
             break
-    if name:
-        checkpoint.write(figures() / f"{name}.png", lambda file: file.write(buffer.getvalue()))
-        if data is not None:
-            table = pd.DataFrame(data).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            checkpoint.write_text(figures() / f"{name}.csv", table)
-    display(Image(buffer.getvalue(), width=round(100 * figure.get_figwidth()), alt=alt or name))
+    return Image(buffer.getvalue(), width=round(100 * figure.get_figwidth()), alt=alt)
 
 
 def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, ImageSet]:
