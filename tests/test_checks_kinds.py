@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from cdlearn.course.checks.grade import StillBroken, call, checker
 from cdlearn.course.checks.kinds import Choice, Prediction
 
 choice = Choice("b", "The floor is 3.57.", {"a": "A loss need not reach 0.", "c": "Look at the dotted line."})
@@ -51,3 +52,17 @@ def test_a_prediction_within_reach_is_right(guess):
 def test_a_prediction_out_of_reach_is_explained(guess, says):
     verdict = start(guess, 5.55)
     assert verdict.solved is False and says in verdict.message
+
+
+@checker
+def check_with_a_bug(given):
+    """A function to mend; the one with the bug gives 2."""
+    if call(given) == 2:
+        raise StillBroken("It gives 2.")
+    return "It gives 3."
+
+
+def test_a_bug_that_is_still_there_is_not_solved_and_shows_its_symptom():
+    verdict = check_with_a_bug(lambda: 2)
+    assert verdict.solved is None and "It gives 2. Find the bug" in verdict.message
+    assert check_with_a_bug(lambda: 3).solved is True

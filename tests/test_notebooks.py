@@ -118,13 +118,14 @@ def exercises(path):
 
 
 def definitions(path):
-    """What a notebook imports and defines, without running anything else of it, and without what needs that."""
+    """What a notebook imports, defines and asks to predict, without running the rest, and without what needs that."""
     names, kept = {}, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
     for cell in code_cells(path):
-        if "exercise" not in cell.metadata.get("tags", []):
+        tags = cell.metadata.get("tags", [])
+        if "exercise" not in tags:
             for node in ast.parse(cell.source).body:
                 with contextlib.suppress(NameError):  # a default such as images.images
-                    exec(ast.unparse(node) if isinstance(node, kept) else "", names)
+                    exec(ast.unparse(node) if isinstance(node, kept) or "prediction" in tags else "", names)
     return names
 
 

@@ -35,6 +35,10 @@ class NotSolved(Exception):
     """The learner's function gives nothing yet."""
 
 
+class StillBroken(NotSolved):
+    """The function with a bug to find still has it; the message names the symptom, never the line."""
+
+
 def checker(check: Callable) -> Callable[..., Verdict]:
     """Turn ``check`` into a checker: it calls the learner's function, raises :class:`Wrong`, or returns praise."""
 
@@ -42,6 +46,8 @@ def checker(check: Callable) -> Callable[..., Verdict]:
     def graded(given) -> Verdict:
         try:
             return Verdict(True, check(given))
+        except StillBroken as symptom:
+            return Verdict(None, f"{symptom} Find the bug, then run the cell again.")
         except NotSolved:
             return Verdict(None, f"Write {getattr(given, '__name__', 'the function')}, then run the cell again.")
         except Wrong as wrong:
