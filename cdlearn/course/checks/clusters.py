@@ -1,4 +1,4 @@
-"""Checks of notebook 09: soft assignments, their target, the balance of clusters, and what a number of clusters tells."""
+"""Checks of notebook 09: the cluster loss, soft assignments, their target, balance, and what a K tells."""
 
 import math
 
@@ -194,7 +194,7 @@ check_half = Prediction(
     praise="Cutting four equal patterns into two pairs tells one bit of two. NMI is 2 I / (H + H') = 2 · 1 / (2 + 1).",
     low="Each of CC's two clusters holds two whole patterns, so knowing the cluster does tell something about the "
     "pattern. How many bits does it tell, and how many bits do pattern and cluster have themselves?",
-    high="Two clusters cannot tell four patterns apart. How many bits does the cluster tell, and how many would it take?",
+    high="Two clusters cannot tell four patterns apart. How many bits does the cluster tell, of how many?",
     typical=0.667,
     slips={
         "That is the share of the pattern's information, 1 bit of 2. NMI divides by the mean of both entropies, and "
@@ -210,9 +210,9 @@ check_rising = Choice(
     praise="NMI forgives splitting: smaller and purer clusters tell more about the digit, and the price (a larger "
     "entropy of the clusters) is small. ACC and ARI fall again after 10.",
     wrong={
-        "a": "The digits have ten classes, and yet NMI is higher at K = 20. If the highest NMI showed the right number, "
-        "it would have to be highest at 10.",
-        "c": "The bars of raw pixels rise as well, and raw pixels are not trained at all. So it is not about training.",
+        "a": "The digits have ten classes, and yet NMI is higher at K = 20. If the highest NMI showed the right "
+        "number, it would have to be highest at 10.",
+        "c": "The bars of raw pixels rise as well, and raw pixels train nothing. So it is not about training.",
         "d": "Compare the methods at one K, not one method across K: at every K, CC's own clusters are lowest.",
     },
 )
