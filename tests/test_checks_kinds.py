@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cdlearn.course.checks.grade import StillBroken, call, checker
+from cdlearn.course.checks.grade import StillBroken, Wrong, call, checker, gradients
 from cdlearn.course.checks.kinds import Choice, Prediction
 
 choice = Choice("b", "The floor is 3.57.", {"a": "A loss need not reach 0.", "c": "Look at the dotted line."})
@@ -66,3 +66,30 @@ def test_a_bug_that_is_still_there_is_not_solved_and_shows_its_symptom():
     verdict = check_with_a_bug(lambda: 2)
     assert verdict.solved is None and "It gives 2. Find the bug" in verdict.message
     assert check_with_a_bug(lambda: 3).solved is True
+
+
+def overwritten(x):
+    y = x.exp()
+    y /= y.sum()
+    return (y**2).sum()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (overwritten, "overwrite numbers"),
+        (lambda x: x.sum().item(), "carries no gradient"),
+        (lambda x: x.detach().sum(), "carries no gradient"),
+        (lambda x: torch.tensor(x.sum().item(), requires_grad=True), "detached or rebuilt"),
+        (lambda x: None, "returns nothing"),
+    ],
+)
+def test_why_no_gradient_comes_back_is_said(given, says):
+    x = torch.ones(3, requires_grad=True)
+    with pytest.raises(Wrong, match=says):
+        gradients(call(given, x), x)
+
+
+def test_gradients_are_those_of_autograd():
+    x = torch.ones(3, requires_grad=True)
+    assert torch.equal(gradients(call(lambda x: (x**2).sum(), x), x)[0], 2 * torch.ones(3))

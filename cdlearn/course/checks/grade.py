@@ -60,8 +60,8 @@ def call(given: Callable, *arguments, **named) -> Any:
     """Call the learner's function on copies of tensors.
 
     Raises:
-        NotSolved: if it returns nothing or raises NotImplementedError.
-        Wrong: if it stops with another error, which the message names.
+        NotSolved: if it returns the stub's three dots or raises NotImplementedError.
+        Wrong: if it returns nothing, or stops with another error, which the message names.
     """
 
     def copied(value):
@@ -74,8 +74,10 @@ def call(given: Callable, *arguments, **named) -> Any:
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
         raise Wrong(f"Your function stopped with {reason}") from None
-    if got is None or got is Ellipsis:
+    if got is Ellipsis:
         raise NotSolved
+    if got is None:
+        raise Wrong("Your function returns nothing: is the line with return missing?")
     return got
 
 
@@ -104,6 +106,31 @@ def tensor(got: Any, shape: tuple[int, ...], what: str = "the result") -> Tensor
     if got.is_floating_point() and not got.isfinite().all():
         raise Wrong(f"{what} holds numbers that are infinite or nan; is there a log of 0, or a division by 0?")
     return got
+
+
+def gradients(got: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """The gradients of a scalar that the learner's function gave for ``inputs``, after its value was found right.
+
+    Raises:
+        Wrong: if it carries none, does not depend on one of the inputs, or was overwritten on its way.
+    """
+    if not isinstance(got, Tensor) or not got.requires_grad:
+        raise Wrong(
+            "The value is right, but it carries no gradient, so nothing could learn from it. Is there an .item(), a "
+            ".detach(), a no_grad, or a function of math or numpy?"
+        )
+    try:
+        found = torch.autograd.grad(got, inputs, allow_unused=True)
+    except RuntimeError as error:
+        if "inplace" not in str(error):
+            raise Wrong(f"The value is right, but backward stops with {str(error).splitlines()[0]}") from None
+        raise Wrong(
+            "The value is right, but backward stops: /=, *=, clamp_ and their like overwrite numbers that the gradient "
+            "still needs. Write x = x / ... instead."
+        ) from None
+    if any(one is None for one in found):
+        raise Wrong("The value is right, but no gradient reaches your function's argument: is it detached or rebuilt?")
+    return found
 
 
 def close(got: float | Tensor, want: float | Tensor, tolerance: float = 1e-4) -> bool:
