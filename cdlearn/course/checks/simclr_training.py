@@ -44,8 +44,8 @@ def check_meter(given):
         found.append((z, what, number(call(given, z), f"The reading of 500 rows {what}")))
     if all(close(got, reading(z, "rows"), 2e-3) for z, _, got in found):
         raise StillBroken(
-            f"500 rows that all point one way read {found[1][2]:.2f}, hardly less than 500 rows spread evenly over the "
-            f"sphere ({found[0][2]:.2f}). A meter that never falls warns of nothing."
+            f"500 rows that all point one way read {found[1][2]:.2f}, and 500 rows spread evenly over the sphere read "
+            f"{found[0][2]:.2f}. A meter that never falls warns of nothing."
         )
     for slip, words in METER_SLIPS.items():
         if all(close(got, reading(z, slip), 2e-3) for z, _, got in found):
