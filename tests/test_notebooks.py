@@ -16,7 +16,6 @@ FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 everywhere = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 UNRUN: tuple[str, ...] = (
     "00",
-    "01",
     "02",
     "03",
     "04",
