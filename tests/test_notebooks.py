@@ -16,7 +16,6 @@ FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 everywhere = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 UNRUN: tuple[str, ...] = (
     "00",
-    "01",
     "02",
     "03",
     "04",
@@ -31,8 +30,6 @@ BUSY: tuple[str, ...] = ("02", "03", "04")  # run last on a machine that was bus
 KINDS = ("write", "predict", "bug", "figure")  # of exercises, as tags of their cells
 FEW: tuple[str, ...] = (
     "00",
-    "01",
-    "02",
     "03",
     "04",
     "05",
@@ -42,7 +39,7 @@ FEW: tuple[str, ...] = (
     "09",
     "11",
 )  # without every kind of them yet
-LONG: tuple[str, ...] = ("01", "11")  # with a cell of more than 25 lines yet
+LONG: tuple[str, ...] = ("11",)  # with a cell of more than 25 lines yet
 run = pytest.mark.parametrize("path", [p for p in FILES if p.stem[:2] not in UNRUN], ids=lambda path: path.stem)
 
 
