@@ -150,3 +150,20 @@ def diagnose(got: float | Tensor, want: float | Tensor, slips: dict[str, float |
         if close(got, value):
             raise Wrong(words)
     raise Wrong(otherwise)
+
+
+def diagnose_all(
+    got: dict[str, float], want: dict[str, float], slips: dict[str, dict[str, float]], otherwise: str = ""
+) -> None:
+    """:func:`diagnose` over several cases at once: a slip is named only if it explains what was given in all of them.
+
+    got, want: case -> number; slips: what went wrong, in words -> case -> number; ``otherwise`` is what to say after
+    the case that is furthest off. Cases are named so that they fit into "With ... you give".
+    """
+
+    def row(values: dict[str, float]) -> Tensor:
+        return torch.tensor([float(values[case]) for case in want], dtype=torch.float64)
+
+    worst = max(want, key=lambda case: abs(float(got[case]) - float(want[case])))
+    seen = f"With {worst} you give {float(got[worst]):.4f}; it should be {float(want[worst]):.4f}. {otherwise}"
+    diagnose(row(got), row(want), {words: row(values) for words, values in slips.items()}, seen)
