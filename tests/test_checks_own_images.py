@@ -63,6 +63,7 @@ def test_the_folder_that_stands_in(tmp_path, monkeypatch):
     assert known.loc["swatch 0001 copy.png"].equals(known.loc["swatch 0001.png"])
     monkeypatch.setenv("CDLEARN_IMAGES", folder)
     assert own_images.own_images() == (folder, None)
+    own_images.claims_about(None)(False, "of the reader's own images nothing is claimed")
     monkeypatch.setenv("CDLEARN_IMAGES", folder + "/nowhere")
     with pytest.raises(UserError, match="CDLEARN_IMAGES"):
         own_images.own_images()
