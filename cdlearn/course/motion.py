@@ -12,7 +12,7 @@ from cdlearn import checkpoint
 from cdlearn.course import figures, show
 from cdlearn.results import plots
 
-COLOURS = 48  # of a frame: marks and letters need few
+COLOURS = 96  # of a frame: marks and letters need few
 SHOWN, HELD = 600, 3000  # milliseconds of a frame, and of the last one
 STILLS = 4  # frames of the picture that stands for the animation on paper
 
