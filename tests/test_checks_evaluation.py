@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import (
     adjusted_rand_score,
@@ -16,6 +17,7 @@ from sklearn.metrics import (
 )
 
 from cdlearn.course.checks.evaluation import check_accuracy, check_ari, check_nmi
+from cdlearn.course.checks.evaluation_more import check_acc_falls, check_embed, check_purity
 
 
 def table(labels, clusters):
@@ -146,3 +148,58 @@ def uncorrected(a, b):
 def test_ari(wrong, says):
     found = check_ari(wrong)
     assert found.solved is False and says in found.message
+
+
+def embedded(model, images, size):
+    return torch.cat([model(images[start : start + size]) for start in range(0, len(images), size)])
+
+
+def test_embedding_every_image():
+    assert check_embed(embedded).solved is True
+    assert check_embed(lambda model, images, size: torch.cat([model(x) for x in images.split(size)])).solved is True
+    for broken in (
+        lambda model, x, n: torch.cat([model(x[i * n : (i + 1) * n]) for i in range(len(x) // n)]),
+        lambda model, x, n: torch.cat([model(x[i : i + n]) for i in range(0, len(x) - n + 1, n)]),
+    ):
+        found = check_embed(broken)
+        assert found.solved is None and "10 images go in, in batches of 4, and 8 rows come out" in found.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda model, x, n: embedded(model, x, n).flip(0), "not in its place"),
+        (lambda model, x, n: torch.cat([embedded(model, x, n), model(x[-n:])]), "embedded twice"),
+        (lambda model, x, n: embedded(model, x, n)[: -(len(x) % n) - 1], "shape"),
+        (lambda model, x, n: [model(batch) for batch in x.split(n)], "list"),
+        (lambda model, x, n: model(x / 255), "not those"),
+        (lambda model, x, n: torch.stack([model(batch) for batch in x[: len(x) - len(x) % n].split(n)]), "(3, 4, 2)"),
+    ],
+)
+def test_embedding_gone_wrong(wrong, says):
+    found = check_embed(wrong)
+    assert found.solved is False and says in found.message
+
+
+@pytest.mark.parametrize(
+    ("guess", "solved", "says"),
+    [
+        (..., None, "Predict"),
+        (17 / 32, True, "pure by chance"),
+        (0.5, True, "0.52"),
+        (0.25, False, "*one* fixed class"),
+        (1, False, "cluster of its own"),
+        (0.35, False, "once in eleven"),
+        (0.8, False, "rarely all four"),
+    ],
+)
+def test_the_purity_to_predict(guess, solved, says):
+    found = check_purity(guess, check_purity.typical)
+    assert found.solved is solved and says in found.message
+
+
+def test_reading_the_curves_over_k():
+    assert check_acc_falls(...).solved is None and check_acc_falls("b").solved is True
+    for letter, says in {"a": "mix fewer", "c": "falls far less", "d": "above chance"}.items():
+        found = check_acc_falls(letter)
+        assert found.solved is False and says in found.message

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cdlearn.course.checks.training import check_clip, check_learning_rate, check_total_loss
+from cdlearn.course.checks.training_more import check_heads_curve, check_loss_end, check_step
 from cdlearn.losses import cd_loss, normalized_entropy, nt_xent
 
 
@@ -92,6 +93,8 @@ def combined(combine):
         (lambda a, b, c, d, s: sum(terms(a, b, c, d)[:2]) - s * normalized_entropy(d), "second view"),
         (lambda a, b, c, d, s: cd_loss(a, b, c, d, s, 1.0, 0.5)["loss"], "swapped"),
         (lambda a, b, c, d, s: cd_loss(a, b, c, d, s), "dict"),
+        (lambda *of: total(*of).item(), "carries no gradient"),
+        (lambda a, b, c, d, s: total(a.detach(), b, c, d, s), "no gradient reaches"),
     ],
 )
 def test_total_loss(wrong, says):
@@ -121,3 +124,80 @@ def together(gradients):
 def test_clip(wrong, says):
     found = check_clip(wrong)
     assert found.solved is False and says in found.message
+
+
+def step(order, together=True, value=False, pairs=slice(None)):
+    """A learner's step that does what ``order`` says, letter by letter: zero, backward, clip, optimiser."""
+
+    def taken(model, optimizer, x1, x2, largest):
+        z, logits = model(torch.cat([x1, x2]))
+        z, logits = z[pairs], logits[pairs]
+        loss = total(*z.chunk(2), *logits.chunk(2), 1.0)
+        parts = [list(model.parameters())] if together else [[p] for p in model.parameters()]
+        clipping = torch.nn.utils.clip_grad_value_ if value else torch.nn.utils.clip_grad_norm_
+        do = {"z": optimizer.zero_grad, "b": loss.backward, "o": optimizer.step}
+        for letter in order:
+            if letter == "c":
+                for part in parts:
+                    clipping(part, largest)
+            else:
+                do[letter]()
+        return loss
+
+    return taken
+
+
+@pytest.mark.parametrize("order", ["zbco", "bcoz"])
+def test_a_right_step(order):
+    assert check_step(step(order)).solved is True
+
+
+@pytest.mark.parametrize("order", ["zcbo", "czbo", "zboc", "zbo"])
+def test_a_step_that_clips_nothing_is_not_solved_yet(order):
+    found = check_step(step(order))
+    assert found.solved is None and "nothing was clipped" in found.message and "Find the bug" in found.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (step("bco"), "add up: the first step"),
+        (step("bo"), "nothing is clipped either"),
+        (step("bzo"), "stand still"),
+        (step("bz"), "stand still"),
+        (step("zbco", together=False), "by itself, so the step turns"),
+        (step("zbco", value=True), "Clip by the joint norm"),
+        (step("zbco", pairs=[0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]), "show different images"),
+        (step("zbcoo"), "not where they should be"),
+        (lambda *of: step("zbco")(*of) and None, "returns nothing"),
+        (lambda *of: step("zbco")(*of) * 2, "the step returns"),
+    ],
+)
+def test_a_wrong_step(wrong, says):
+    found = check_step(wrong)
+    assert found.solved is False and says in found.message
+
+
+@pytest.mark.parametrize(
+    ("guess", "solved", "says"),
+    [
+        (..., None, "Predict"),
+        (4.0, True, "ends slightly above"),
+        (3.985, True, "4.08"),
+        (5.54, False, "where the loss begins"),
+        (3.57, False, "right angles"),
+        (0, False, "out of reach"),
+        (3.7, False, "too much alike"),
+        (4.9, False, "Twelve epochs"),
+    ],
+)
+def test_the_loss_to_predict(guess, solved, says):
+    found = check_loss_end(guess, check_loss_end.typical)
+    assert found.solved is solved and says in found.message
+
+
+def test_reading_the_curve_of_the_heads():
+    assert check_heads_curve(...).solved is None and check_heads_curve("b").solved is True
+    for letter, says in {"a": "little room", "c": "4.55", "d": "doubtful"}.items():
+        found = check_heads_curve(letter)
+        assert found.solved is False and says in found.message

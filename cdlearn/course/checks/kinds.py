@@ -58,6 +58,8 @@ class Prediction:
     def __call__(self, guess, measured) -> Verdict:
         if guess is None or guess is Ellipsis:
             return Verdict(None, "Predict a number first, then run from there on.")
+        if measured is None:
+            return Verdict(None, "Nothing was measured here that your prediction could be compared with.")
         try:
             guess, measured = number(guess, "your prediction"), number(measured, "the measured value")
         except Wrong as wrong:

@@ -1,9 +1,11 @@
-"""Checks of notebook 11: how much two views agree on a head, and a search by heads."""
+"""Checks of notebook 11: agreement of two views on a head, a search by heads, few labels, how many groups."""
 
+import numpy as np
 import torch
 from scipy.stats import rankdata
 
-from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, tensor
+from cdlearn.course.checks.grade import StillBroken, Wrong, call, checker, diagnose, number, tensor
+from cdlearn.course.checks.kinds import Choice, Prediction
 from cdlearn.survey.heads import rank_correlation
 
 
@@ -28,8 +30,13 @@ def check_agreement(given):
                 (ranks[0] - ranks[0].mean(0)) * (ranks[1] - ranks[1].mean(0))
             ).mean(0),
         }
-        diagnose(got.double(), want.double(), slips, f"for {n} images it should be {want.tolist()}, not {got.tolist()}")
+        otherwise = f"For {n} images it should be {rounded(want)}, not {rounded(got)}"
+        diagnose(got.double(), want.double(), slips, otherwise)
     return "A head that ranks two views alike answers to the image; one that does not answers to the crop."
+
+
+def rounded(values) -> list[float]:
+    return [round(value, 3) for value in values.tolist()]
 
 
 def correlation(one, other):
@@ -65,5 +72,68 @@ def check_search(given):
         if no:
             slips["`no` is not looked at"] = order(answers[:, yes].amin(1))
         want = order(wanted.amin(1))
-        diagnose(got, want, slips, f"the first five should be {want[:5].tolist()}, yours are {got[:5].tolist()}")
+        diagnose(got, want, slips, f"The first five should be {want[:5].tolist()}, yours are {got[:5].tolist()}")
     return "Heads are words: with and, or and not they make a search that no label was needed for."
+
+
+def noise(seed: int, told: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (200, 60) and labels by a coin; ``told`` moves the rows of one label away from the others."""
+    draws = np.random.default_rng(seed)
+    truth = draws.integers(0, 2, 200)
+    return draws.standard_normal((200, 60)) + told * truth[:, None], np.array(["tails", "heads"])[truth]
+
+
+@checker
+def check_score(given):
+    """Checks ``given(rows, truth, count) -> float``: accuracy on images that lent no label to the classifier."""
+    scores = [number(call(given, *noise(seed), 100), "the accuracy") for seed in range(6)]
+    clear = number(call(given, *noise(9, told=3.0), 100), "the accuracy")
+    found = sum(scores) / len(scores)
+    if found > 0.9:
+        raise Wrong(
+            f"On pure noise, with labels by a coin, you report {found:.2f}. These are the images whose labels the "
+            "classifier was given; it has learned them by heart."
+        )
+    if found > 0.58:
+        raise StillBroken(
+            f"Rows of pure noise, labels by a coin: on images that it has not seen, no classifier can be right more "
+            f"often than every second time. This score says {found:.2f}."
+        )
+    if clear < 0.1:
+        raise Wrong("Two groups that lie far apart get a score near 0: that is the share that went wrong.")
+    if clear < 0.9 or found < 0.42:
+        raise Wrong(
+            f"Pure noise should score about 0.5, and two groups that lie far apart nearly 1. Yours are {found:.2f} and "
+            f"{clear:.2f}."
+        )
+    return "Noise scores 0.5 now. With few labels the mistake hides: 20 known answers among 2,400 hardly show."
+
+
+check_few_labels = Prediction(
+    within=0.15,
+    praise="Five draws miss one particular pattern with probability (3/4)⁵ = 0.24, so 0.76 of the patterns are seen on "
+    "average. What five labels cannot do is no fault of the features.",
+    low="If the patterns lie far apart, one label per pattern is enough for all its images. How many of the four "
+    "patterns do five random images show on average?",
+    high="Five random images rarely show all four patterns, and a pattern without a label is never named. How likely "
+    "is it that five draws miss one particular pattern?",
+    typical=0.71,
+    slips={
+        "1 would need a label of every pattern. Five random images rarely show all four.": 1.0,
+        "A quarter is what guessing reaches. Every pattern with one label is named rightly here.": 0.25,
+    },
+)
+
+check_how_many = Choice(
+    "b",
+    "Two tests, and they ask different things: whether the groups lie apart, and whether other images would give the "
+    "same groups. Then chance is taken off: clouds of the same width without groups.",
+    {
+        "a": "Noise in this many directions is only the lowest bar. Four quarters of an evenly filled square reach "
+        "0.41 without being groups, which is why the advice also asks what clouds of the same width reach.",
+        "c": "A cut that can be repeated need not be a group: cut a sausage into twenty slices, and two halves of the "
+        "images agree quite well. Look at the silhouette at 20.",
+        "d": "K-means returns k clusters for any k and any cloud, so curves above 0 prove no groups. Between which "
+        "values of k does the silhouette rise, and where does it fall?",
+    },
+)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cdlearn import losses
 from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, number, tensor
+from cdlearn.course.checks.grade import gradients as gradients_of
 
 
 def schedule(step: int, steps: int, peak: float, warmup: int) -> float:
@@ -145,6 +146,8 @@ def check_total_loss(given) -> str:
             f"With N = {n} images, K = {k} heads and α = {alpha} your loss is not L_inst + L_feat − α L_entropy "
             f"= {p['inst']:.3f} + {p['feat']:.3f} − {alpha} · {p['ent']:.3f}. Print your three terms beside these.",
         )
+        inputs = [x.requires_grad_() for x in (z1, z2, l1, l2)]
+        gradients_of(call(given, *inputs, alpha), *inputs)
     return "Three terms, one with a minus. A wrong sign here raises no error; it just trains something else."
 
 
