@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,7 +87,7 @@ def number(got: Any, what: str = "the result") -> float:
     if isinstance(got, Tensor) and got.numel() != 1:
         raise Wrong(f"{what} has the shape {tuple(got.shape)}; it should be one number (is a mean missing?)")
     try:
-        value = float(got.detach() if isinstance(got, Tensor) else got)
+        value = float(got.detach() if isinstance(got, Tensor) else np.asarray(got).item())
     except (TypeError, ValueError):
         raise Wrong(f"{what} is a {type(got).__name__}; it should be one number") from None
     if not math.isfinite(value):
