@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from torch import Tensor
 
 from cdlearn.course import HOME
 from cdlearn.methods import METHODS, needs_clusters
@@ -12,10 +13,22 @@ from cdlearn.results.plots import COLOURS, figure, interval_bars
 
 DATA = {"shapes": "swatches", "patches": "pieces of photographs", "tiny10": "tiny10, whole photographs"}
 # row of a table -> year of its publication; controls have none
-YEARS = {"K-means": 0, "Random network": 0, "AE": 2006, "DAE": 2008, "DeCNN": 2010, "VAE": 2013, "DCGAN": 2015}
-YEARS |= {"DEC": 2016, "JULE": 2016, "DAC": 2017, "DCCM": 2019, "PICA": 2020, "SimCLR": 2020, "CC": 2021}
+YEARS = {"K-means": 0, "Random network": 0, "AE": 2006, "DAE": 2008, "DeCNN": 2010}
+YEARS |= {
+    "DeCNN: never trained": 0,
+    "VAE": 2013,
+    "DCGAN": 2015,
+    "DEC": 2016,
+    "JULE": 2016,
+    "DAC": 2017,
+    "DCCM": 2019,
+    "PICA": 2020,
+    "SimCLR": 2020,
+    "CC": 2021,
+}
 YEARS |= {"Cluster centres": 2021, "CD-128": 2024, "CD-128: heads never trained": 0}
 NAMES = {"K-means": "raw pixels", "Random network": "random network", "CD-128": "CD"}
+NAMES |= {"Cluster centres": "cluster centres", "DeCNN: never trained": "DeCNN, never trained"}
 NAMES |= {"CD-128: heads never trained": "CD, heads never trained"}
 
 
@@ -60,3 +73,13 @@ def chart(found: pd.DataFrame) -> Figure:
     handles = [Patch(label=name, edgecolor="0.2", linewidth=0.6, **look) for name, look in kinds.items()]
     made.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return made
+
+
+def hue_quarters(images: Tensor) -> np.ndarray:
+    """uint8 images (N, 3, H, W) -> the quarter, 0 to 3, that the hue of each one's mean colour falls into.
+
+    The quarters hold equally many images. Hue is the angle of the mean colour around the grey axis.
+    """
+    red, green, blue = images.float().mean((2, 3)).numpy().T
+    hue = np.arctan2(3**0.5 * (green - blue), 2 * red - green - blue)
+    return np.digitize(hue, np.quantile(hue, (0.25, 0.5, 0.75)))
