@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from cdlearn.course.checks.lime import check_copy_weights, check_hide_segments, check_weighted_ridge
-from cdlearn.course.checks.lime_more import check_fidelities, check_gravel, check_lonely
+from cdlearn.course.checks.lime_more import check_favourite, check_fidelities, check_lonely
 
 
 def hide(image, segments, shown, mean=lambda image, of: image[of].mean(0), wanted=0, numbers=lambda s: range(s)):
@@ -164,6 +164,6 @@ def test_wrong_predictions_of_the_easy_test(guess, words):
 
 
 def test_the_figure_of_the_tiles():
-    assert check_gravel("b").solved is True and check_gravel(...).solved is None
+    assert check_favourite("b").solved is True and check_favourite(...).solved is None
     for letter, words in {"a": "wrong comparison", "c": "brick", "d": "right tile"}.items():
-        assert check_gravel(letter).solved is False and words in check_gravel(letter).message
+        assert check_favourite(letter).solved is False and words in check_favourite(letter).message

@@ -25,17 +25,17 @@ check_lonely = Prediction(
     },
 )
 
-check_gravel = Choice(
+check_favourite = Choice(
     right="b",
-    praise="Read down the column: most heads point to the gravel about as often, whatever they are for. A hit counts "
-    "only where a head points to its own photograph more often than the other heads do.",
+    praise="Read down the column: most heads point to this photograph about as often, whatever they are for. A hit "
+    "counts only where a head points to its own photograph more often than the other heads do.",
     wrong={
-        "a": "Chance is the wrong comparison here. Look down the column of the gravel: what do the heads do that are "
-        "for something else?",
-        "c": "The brick's head is special, but one good head does not make another one worse. Compare within the "
-        "column of the gravel.",
-        "d": "A hit is counted only where the best cell lies on the right tile, and the R² of these lines is high. "
-        "The question is what a hit of this head is compared with.",
+        "a": "Chance is the wrong comparison here. Look down the bright column: what do the heads do that are for "
+        "something else?",
+        "c": "The head of the bricks is special, but one good head does not make another one worse. Compare within the "
+        "bright column.",
+        "d": "A hit is counted only where the best cell lies on the right tile, however well the line fits. The "
+        "question is what a hit of this head is compared with.",
     },
 )
 
@@ -68,11 +68,11 @@ def check_fidelities(given):
     found, ones = torch.cat(got), np.ones_like
     want = every(lambda k, v, f, c: r2(f[:, k], f[:, k], v, c, c))
     if torch.allclose(found, every(lambda k, v, f, c: r2(f[:, -1], f[:, k], v, c, c)), atol=1e-6):
-        first, second, _ = got[0].tolist()
+        second = float(got[0][1])
         raise StillBroken(
             f"I gave it three heads that each answer to a segment of their own. A line fits the second almost "
-            f"exactly, but your function says R² = {second:.2f} for it (and {first:.2f} for the first). A fitted line "
-            "cannot be worse than a constant, whose R² is 0."
+            f"exactly, but your function says R² = {second:.2f} for it. A fitted line cannot be worse than a constant, "
+            "whose R² is 0."
         )
     diagnose(
         found,
