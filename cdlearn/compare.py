@@ -52,9 +52,7 @@ def _compare(arguments: list[str]) -> None:
     note = f"Measured with `{command}`; mean ± std over training seeds."
     if seconds:
         clock = "of one processor" if pick_device(asked.get("device", "")).type == "cpu" else "on the GPU"
-        note += (
-            f" Every row trained for about {seconds:g} s {clock}; its epochs follow from a short trial of its speed."
-        )
+        note += f" Each run trained for about {seconds:g} s {clock}; its epochs follow from a short trial of its speed."
     for path in tables.write(found, number, asked.get("data", Config.data), note, out):
         print(path)
     print("\n" + tables.markdown(found, number, note))

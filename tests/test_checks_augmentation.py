@@ -60,6 +60,27 @@ def quarter(images, probability, generator):
     return gray(images, probability**2, generator)
 
 
+def in_numpy(function):
+    return lambda images, setting, generator: function(images, setting, generator).numpy()
+
+
+def rescaled(images, strength, generator, axes=(0, 1, 2, 3)):
+    made = brightness(images, strength, generator, clamp=False)
+    return made / made.amax(axes, keepdim=True).clamp(min=1)
+
+
+def dealt(images, probability, generator):
+    made = images.clone()
+    chosen = torch.randperm(len(images), generator=generator)[: round(probability * len(images))]
+    made[chosen] = luma(images[chosen]).expand(-1, 3, -1, -1)
+    return made
+
+
+@pytest.mark.parametrize(("check", "right"), [(check_jitter_brightness, brightness), (check_random_gray, gray)])
+def test_right_answers_in_numpy(check, right):
+    assert check(in_numpy(right)).solved is True, check(in_numpy(right))
+
+
 @pytest.mark.parametrize(
     ("check", "right"),
     [(check_jitter_brightness, brightness), (check_random_gray, gray), (check_crop_box, reference_box)],
@@ -86,6 +107,9 @@ def test_right_answers_and_stubs(check, right):
         (lambda x, s, g: brightness(x, 0.4, g), "With strength 0.1"),
         (bell, "not uniform"),
         (lambda x, s, g: brightness(x, s, g, clamp=False), "whiter than white"),
+        (rescaled, "Cut only the pixels above 1"),
+        (lambda x, s, g: rescaled(x, s, g, (1, 2, 3)), "Cut only the pixels above 1"),
+        (lambda x, s, g: None, "returns nothing"),
         (global_state, "must repeat exactly"),
         (seeded, "does not come from it"),
         (lambda x, s, g: brightness(x, s, g)[:, :1], "shape"),
@@ -107,6 +131,7 @@ def test_wrong_brightness(wrong, words):
         (one_channel, "network takes three"),
         (mixed, "neither the original nor grey"),
         (quarter, "a share of"),
+        (dealt, "a fixed number"),
         (lambda x, p, g: gray(x, p, None), "must repeat exactly"),
     ],
 )

@@ -4,8 +4,17 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from cdlearn.course.checks.clusters import check_assignment, check_imbalance, check_target
+from cdlearn.course.checks.clusters import (
+    check_assignment,
+    check_cluster_loss,
+    check_half,
+    check_imbalance,
+    check_rising,
+    check_target,
+    check_tree,
+)
 
 
 def squared(h, m):
@@ -78,3 +87,38 @@ def test_stubs_are_not_solved_yet(check):
 def test_wrong_answers_are_told_why(check, answer, words):
     verdict = check(answer)
     assert verdict.solved is False and words in verdict.message, verdict
+
+
+def columns(p1, p2, turn=None, own=False, unit=True, rows=False):
+    y = torch.cat([p1, p2] if rows else [p1.T, p2.T])
+    y = F.normalize(y, dim=1) if unit else y
+    table = y @ y.T if own else (y @ y.T).fill_diagonal_(-math.inf)
+    return F.cross_entropy(table, torch.arange(len(y)).roll(turn or len(y) // 2))
+
+
+def test_the_bug_of_the_cluster_loss_is_found_and_other_slips_are_named():
+    assert check_cluster_loss(columns).solved is True
+    broken = check_cluster_loss(lambda a, b: columns(a, b, rows=True))
+    assert broken.solved is None and "12 x 12 cosines instead of 6 x 6" in broken.message
+    for slip, says in ((dict(turn=1), "partner"), (dict(own=True), "diagonal"), (dict(unit=False), "length 1")):
+        verdict = check_cluster_loss(lambda a, b, slip=slip: columns(a, b, **slip))
+        assert verdict.solved is False and says in verdict.message
+    normalised = check_cluster_loss(lambda a, b: columns(F.normalize(a, dim=1), F.normalize(b, dim=1), unit=False))
+    assert normalised.solved is False and "normalise what you compare" in normalised.message
+    assert check_cluster_loss(lambda a, b: columns(a, b) + 1).solved is False
+
+
+@pytest.mark.parametrize(
+    ("guess", "says"), [(0.5, "1 bit of 2"), (1.0, "accuracy"), (0.1, "How many"), (0.8, "How many")]
+)
+def test_half_a_truth_is_explained(guess, says):
+    assert check_half(2 / 3, 0.667).solved is True
+    verdict = check_half(guess, 0.667)
+    assert verdict.solved is False and says in verdict.message
+
+
+@pytest.mark.parametrize("choice", [check_rising, check_tree])
+def test_every_answer_to_a_figure_is_explained(choice):
+    assert choice(choice.right).solved is True
+    assert {*choice.wrong, choice.right} == set("abcd")
+    assert all(choice(letter).solved is False and choice(letter).message for letter in choice.wrong)

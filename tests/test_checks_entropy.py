@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cdlearn import losses
-from cdlearn.course.checks import entropy
+from cdlearn.course.checks import entropy, entropy_balance, entropy_lasting
 
 LN2 = math.log(2)
 
@@ -16,7 +16,10 @@ def bits(p):
     return -(p * torch.log2(p) + (1 - p) * torch.log2(1 - p))
 
 
-def two(low, high, share, heads, alpha, sign=-1, nats=False, negatives=None, cosine=None, weights=None, of_mean=False):
+def two(
+    low, high, share, heads, alpha,
+    sign=-1, nats=False, negatives=None, cosine=None, weights=None, of_mean=False, minus=1, positive=1,
+):  # fmt: skip
     """The right answer to exercise 3, with the slips as switches."""
     mean, square = share * high + (1 - share) * low, share * high**2 + (1 - share) * low**2
     h = [-(p * math.log2(p) + (1 - p) * math.log2(1 - p)) * (LN2 if nats else 1) for p in (low, high)]
@@ -25,7 +28,7 @@ def two(low, high, share, heads, alpha, sign=-1, nats=False, negatives=None, cos
     if of_mean:
         total = -(mean * math.log2(mean) + (1 - mean) * math.log2(1 - mean))
     c = mean**2 / square if cosine is None else cosine(mean, square)
-    return math.log(1 + (negatives or (lambda k: 2 * k - 2))(heads) * math.exp(c - 1)) + sign * alpha * total
+    return math.log(positive + (negatives or (lambda k: 2 * k - 2))(heads) * math.exp(c - minus)) + sign * alpha * total
 
 
 def mean_clamped(logits):
@@ -43,9 +46,10 @@ def broken(*arguments):
 CHECKERS = {
     "probabilities": (entropy.check_entropy, lambda y: bits(y).mean()),
     "logits": (entropy.check_entropy_from_logits, losses.normalized_entropy),
-    "two valued": (entropy.check_two_valued, two),
-    "batch mean": (entropy.check_batch_mean_entropy, lambda logits: bits(mean_clamped(logits)).mean()),
-    "effects": (entropy.check_effects, lambda n, a, b, both: ((a - n + both - b) / 2, (b - n + both - a) / 2)),
+    "term": (entropy.check_entropy_term, losses.normalized_entropy),
+    "two valued": (entropy_balance.check_two_valued, two),
+    "batch mean": (entropy_lasting.check_batch_mean_entropy, lambda logits: bits(mean_clamped(logits)).mean()),
+    "effects": (entropy_lasting.check_effects, lambda n, a, b, both: ((a - n + both - b) / 2, (b - n + both - a) / 2)),
 }
 
 
@@ -79,6 +83,20 @@ def stable_in_half(logits):
     return value if logits.dtype == torch.float32 else naive(p.logit())
 
 
+def overwritten(logits):
+    """Right in value, and backward cannot do it: sigmoid needs its result, which `*=` has overwritten."""
+    size = logits.float().abs()
+    sure = torch.sigmoid(-size)
+    sure *= size
+    return (F.softplus(-size) + sure).mean() / LN2
+
+
+def clamped_in_place(logits):
+    y = torch.sigmoid(logits)
+    y.clamp_(1e-6, 1 - 1e-6)
+    return y.mean(0)
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "says"),
     [
@@ -97,13 +115,20 @@ def stable_in_half(logits):
         ("logits", lambda t: stable(t).mean(), "divide by ln 2"),
         ("logits", lambda t: -stable(t).mean() / LN2, "sign"),
         ("logits", lambda t: stable(t).sum() / LN2, "take the mean"),
-        ("logits", lambda t: F.softplus(-t.abs()).mean() / LN2, "add |l| sigmoid"),
+        ("logits", lambda t: F.softplus(-t.abs()).mean() / LN2, "only one half"),
         ("logits", lambda t: naive(t, eps=0.0), "±60"),
         ("logits", naive, "p has been rounded"),
         ("logits", unsigned, "absolute value first"),
         ("logits", stable_in_half, "convert to float32"),
-        ("logits", lambda t: (stable(t).mean() / LN2).item(), "No gradient"),
+        ("logits", lambda t: (stable(t).mean() / LN2).item(), "carries no gradient"),
         ("logits", lambda t: bits(t).mean(), "is nan"),
+        ("logits", lambda t: bits(torch.sigmoid(t).mean(0)).mean(), "each head's mean answer"),
+        ("logits", lambda t: overwritten(t), "overwrite numbers"),
+        ("logits", lambda t: torch.tensor(stable(t).mean().item() / LN2, requires_grad=True), "detached or rebuilt"),
+        ("term", lambda t: F.binary_cross_entropy_with_logits(t, torch.sigmoid(t)), "divide by ln 2"),
+        ("term", lambda t: losses.normalized_entropy(t).detach(), "carries no gradient"),
+        ("term", lambda t: 2 * losses.normalized_entropy(t) - losses.normalized_entropy(t).detach(), "the wrong one"),
+        ("term", lambda t: t.sum(), "was right before"),
         ("two valued", lambda *a: two(*a, sign=1), "so subtract alpha"),
         ("two valued", lambda *a: two(*a, nats=True), "in nats"),
         ("two valued", lambda *a: two(*a, of_mean=True), "entropy of the mean answer"),
@@ -113,6 +138,9 @@ def stable_in_half(logits):
         ("two valued", lambda *a: two(*a, cosine=lambda mean, square: 0), "right angles"),
         ("two valued", lambda *a: two(*a, cosine=lambda mean, square: mean**2), "not divided by the lengths"),
         ("two valued", lambda low, high, share, heads, alpha: losses.undecided_floor(heads, alpha), "do vary"),
+        ("two valued", lambda *a: two(*a, minus=0), "A -1 is missing"),
+        ("two valued", lambda *a: two(*a, minus=0, positive=math.e), "divide the sum of all exp"),
+        ("two valued", lambda *a: two(*a, positive=0), "missing from the denominator"),
         ("two valued", lambda *a: 0.0, "Find the cosine"),
         ("batch mean", losses.normalized_entropy, "mean of the entropies"),
         ("batch mean", lambda t: bits(torch.sigmoid(t.mean(0))).mean(), "the sigmoid is not linear"),
@@ -128,12 +156,16 @@ def stable_in_half(logits):
             lambda t: (torch.special.entr(p := torch.sigmoid(t).mean(0)) + torch.special.entr(1 - p)).mean() / LN2,
             "gradient is NaN",
         ),
+        ("batch mean", lambda t: bits(mean_clamped(t.detach())).mean(), "carries no gradient"),
+        ("batch mean", lambda t: bits(mean_clamped(t)).mean().item(), "carries no gradient"),
+        ("batch mean", lambda t: bits(clamped_in_place(t)).mean(), "overwrite numbers"),
+        ("batch mean", lambda t: bits((mean_clamped(t) + mean_clamped(t.detach())) / 2).mean(), "its gradient is not"),
         ("effects", lambda n, a, b, both: (a - n, b - n), "where it is off"),
         ("effects", lambda n, a, b, both: (both - b, both - a), "where it is on"),
         ("effects", lambda n, a, b, both: (a - n + both - b, b - n + both - a), "take their mean"),
         ("effects", lambda n, a, b, both: ((n - a + b - both) / 2, (n - b + a - both) / 2), "sign is wrong"),
         ("effects", lambda n, a, b, both: ((b - n + both - a) / 2, (a - n + both - b) / 2), "swapped"),
-        ("effects", lambda n, a, b, both: (0.0, 1.0), "the effects are"),
+        ("effects", lambda n, a, b, both: (0.0, 1.0), "for the first switch, you give"),
         ("effects", lambda n, a, b, both: (a - n + both - b) / 2, "Return two numbers"),
     ],
 )
@@ -141,3 +173,42 @@ def test_wrong_answers_are_told_why(name, wrong, says):
     verdict = CHECKERS[name][0](wrong)
     assert verdict.solved is False
     assert says in verdict.message
+
+
+def without_gradient(logits):
+    """The stub of the exercise with the bug: right in value."""
+    with torch.no_grad():
+        answers = torch.sigmoid(logits)
+    return F.binary_cross_entropy_with_logits(logits, answers) / LN2
+
+
+def test_the_term_with_the_bug_is_not_solved_and_without_it_is():
+    verdict = entropy.check_entropy_term(without_gradient)
+    assert verdict.solved is None and "leave every logit where it is" in verdict.message
+    mended = entropy.check_entropy_term(
+        lambda t: F.binary_cross_entropy_with_logits(t, torch.sigmoid(t)) / LN2  # the answers keep their gradient
+    )
+    assert mended.solved is True
+
+
+@pytest.mark.parametrize(
+    ("guess", "says"),
+    [
+        (2, "in nats"),
+        (LN2, "factor of 2"),
+        (0.72, "other way up"),
+        (2 / LN2, "multiplying by ln 2"),
+        (1.0, "the paper's"),
+        (0.3, "Too low"),
+        (5, "Too high"),
+    ],
+)
+def test_tipping_point_wrong(guess, says):
+    verdict = entropy_balance.check_tipping_point(guess, 1.39)
+    assert verdict.solved is False and says in verdict.message
+
+
+def test_tipping_point_and_figure_right():
+    assert entropy_balance.check_tipping_point(2 * LN2, 1.39).solved is True
+    assert entropy_balance.check_floor_figure("b").solved is True
+    assert all(entropy_balance.check_floor_figure(letter).solved is False for letter in "acd")

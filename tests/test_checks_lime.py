@@ -1,10 +1,12 @@
 """The checkers of notebook 08: the right answer, the untouched stub, and slips that must each be named."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
 
 from cdlearn.course.checks.lime import check_copy_weights, check_hide_segments, check_weighted_ridge
+from cdlearn.course.checks.lime_more import check_favourite, check_fidelities, check_lonely
 
 
 def hide(image, segments, shown, mean=lambda image, of: image[of].mean(0), wanted=0, numbers=lambda s: range(s)):
@@ -53,8 +55,26 @@ def line_of_scikit_learn(shown, answers, counts, penalty):
     return torch.tensor([*fit.coef_, fit.intercept_])
 
 
+def fidelities(shown, answers, counts, fit=True, score=True, of=None):
+    """Each head's own R²; ``of``: every head gets that head's; ``fit`` and ``score``: weighted or not."""
+    ones, found = np.ones(len(shown)), []
+    for k in range(answers.shape[1]):
+        head = answers[:, k if of is None else of]
+        line = Ridge(alpha=1.0).fit(shown, head, sample_weight=counts if fit else ones)
+        found.append(line.score(shown, head, sample_weight=counts if score else ones))
+    return found
+
+
+def last_line(shown, answers, counts):
+    for k in range(answers.shape[1]):
+        line = Ridge(alpha=1.0).fit(shown, answers[:, k], sample_weight=counts)
+    return [line.score(shown, answers[:, k], sample_weight=counts) for k in range(answers.shape[1])]
+
+
 ONES = torch.ones_like
 RIGHT = [
+    (check_fidelities, fidelities),
+    (check_fidelities, lambda v, f, c: torch.tensor(fidelities(v, f, c))),
     (check_hide_segments, hide),
     (check_copy_weights, kernel),
     (check_weighted_ridge, line),
@@ -99,6 +119,14 @@ WRONG = [
     (check_weighted_ridge, lambda v, f, c, p: (line(v, f, c, p)[:-1], 0.3), "two things"),
     (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p, left=ONES(c)), "where X is shown"),
     (check_weighted_ridge, lambda v, f, c, p: v + f, "stopped with RuntimeError"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c, of=-1), "the R² of the last head"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c, of=0), "the R² of the first head"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c, score=False), "to score as well"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c, fit=False), "to fit as well"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c, fit=False, score=False), "to both"),
+    (check_fidelities, lambda v, f, c: [0.5] * f.shape[1], "For three heads"),
+    (check_fidelities, lambda v, f, c: fidelities(v, f, c)[0], "shape"),
+    (check_fidelities, lambda v, f, c: None, "returns nothing"),
 ]
 
 
@@ -118,3 +146,24 @@ def test_wrong(check, slip, said):
     verdict = check(slip)
     assert verdict.solved is False
     assert said in verdict.message
+
+
+def test_the_bug_is_named_by_its_symptom():
+    verdict = check_fidelities(last_line)
+    assert verdict.solved is None and "cannot be worse than a constant" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("guess", "words"),
+    [(1 / 9, "among nine tiles"), (0.06, "with nine pieces"), (1 / 36, "36 cells"), (0.5, "hidden by its own mean")],
+)
+def test_wrong_predictions_of_the_easy_test(guess, words):
+    verdict = check_lonely(guess, 1.0)
+    assert verdict.solved is False and words in verdict.message
+    assert check_lonely(0.95, 1.0).solved is True and check_lonely(1.3, 1.0).solved is False
+
+
+def test_the_figure_of_the_tiles():
+    assert check_favourite("b").solved is True and check_favourite(...).solved is None
+    for letter, words in {"a": "wrong comparison", "c": "brick", "d": "right tile"}.items():
+        assert check_favourite(letter).solved is False and words in check_favourite(letter).message

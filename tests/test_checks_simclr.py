@@ -43,14 +43,15 @@ def test_partner_right(right):
     ("wrong", "says"),
     [
         (lambda n: torch.arange(2 * n), "points at itself"),
-        (lambda n: torch.zeros(2 * n, dtype=torch.long), "all targets are 0"),
+        (lambda n: torch.zeros(2 * n, dtype=torch.long), "All targets are 0"),
         (lambda n: torch.arange(n).repeat(2), "modulo N"),
         (lambda n: torch.arange(2 * n) ^ 1, "neighbours"),
         (lambda n: torch.arange(2 * n).flip(0), "backwards"),
+        (lambda n: torch.arange(2 * n).roll(n) + 1, "counted from 1"),
         (lambda n: torch.arange(2 * n) + n, "columns end at 5"),
         (lambda n: torch.arange(2 * n) - n, "count from the end"),
         (lambda n: torch.arange(n, 2 * n).repeat(2), "point back"),
-        (lambda n: torch.arange(n, 2 * n), "2N = 6 rows"),
+        (lambda n: torch.arange(n, 2 * n), "2N = 6 of them"),
         (lambda n: torch.arange(2.0 * n).roll(n), "whole numbers"),
         (lambda n: torch.tensor([3, 4, 5, 0, 1, 2]), "has the shape (6,)"),  # right for 3 images alone
         (lambda n: torch.arange(2 * n).roll(1), "each must name the other"),
@@ -70,11 +71,28 @@ def partner(n):
     return torch.arange(2 * n).roll(n)
 
 
-def masked(a, b, temperature, fill=-math.inf, reduction="mean", normalise=True):
-    rows = rows_of(a, b) if normalise else torch.cat([a, b])
+def masked(a, b, temperature, fill=-math.inf, reduction="mean", normalise=True, axis=1, targets=None):
+    rows = F.normalize(torch.cat([a, b]), dim=axis) if normalise else torch.cat([a, b])
     logits = rows @ rows.T / temperature
     logits = logits.masked_fill(torch.eye(len(rows), dtype=torch.bool), fill)
-    return F.cross_entropy(logits, partner(len(a)), reduction=reduction)
+    return F.cross_entropy(logits, partner(len(a)) if targets is None else targets, reduction=reduction)
+
+
+def overwriting(a, b, temperature):
+    rows = torch.cat([a, b])
+    rows /= rows.norm(dim=1, keepdim=True)
+    logits = rows @ rows.T
+    logits /= temperature
+    return F.cross_entropy(logits.fill_diagonal_(-math.inf), partner(len(a)))
+
+
+def looped(a, b, temperature):
+    """From torch.zeros(1): of the shape (1,)."""
+    rows, total = rows_of(a, b), torch.zeros(1)
+    for i, other in enumerate(partner(len(a))):
+        logits = torch.stack([rows[i] @ row / temperature for k, row in enumerate(rows) if k != i])
+        total = total + logits.logsumexp(0) - rows[i] @ rows[other] / temperature
+    return total / len(rows)
 
 
 def across(a, b, temperature):
@@ -92,6 +110,7 @@ def with_exp(a, b, temperature, no_positive=False):
 def test_nt_xent_right():
     assert check_nt_xent(nt_xent).solved is True
     assert check_nt_xent(masked).solved is True
+    assert check_nt_xent(looped).solved is True, check_nt_xent(looped)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +129,15 @@ def test_nt_xent_right():
         (lambda a, b, t: -masked(a, b, t), "sign is wrong"),
         (with_exp, "too large for a float32"),
         (lambda a, b, t: masked(a, b, t).item(), "no gradient"),
-        (lambda a, b, t: masked(a, b.detach(), t), "its gradient is not"),
-        (lambda a, b, t: masked(a, b, 0.5), "got"),  # right for one temperature alone
+        (lambda a, b, t: masked(a, b.detach(), t), "no gradient reaches"),
+        (lambda a, b, t: masked(a, b, t) + b.detach().sum() * 0 + (a - a.detach()).sum(), "its gradient is not"),
+        (lambda a, b, t: masked(a, b, 1.0), "temperature is missing"),
+        (lambda a, b, t: masked(a, b, t, axis=0), "dim=0"),
+        (lambda a, b, t: masked(a, b, t, targets=torch.arange(2 * len(a))), "The loss is infinite"),
+        (lambda a, b, t: masked(a, b, t, fill=1 / t, targets=torch.arange(2 * len(a))), "target is the row itself"),
+        (lambda a, b, t: masked(a, b, t, targets=torch.arange(2 * len(a)) ^ 1), "pairs are neighbours"),
+        (overwriting, "overwrite numbers"),
+        (lambda a, b, t: masked(a, b, 0.5), "it should be"),  # right for one temperature alone
     ],
 )  # fmt: skip
 def test_nt_xent_wrong(wrong, says):
@@ -140,7 +166,7 @@ def test_loss_of_kinds_right():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda n, k, c, t: kinds(n, k, c, t, alike=0), "row i itself is counted"),
+        (lambda n, k, c, t: kinds(n, k, c, t, alike=0), "You count row i itself"),
         (lambda n, k, c, t: kinds(n, k, c, t, alike=-2), "partner is missing"),
         (lambda n, k, c, t: kinds(n, k, c, t, rows=1), "holds both views"),
         (lambda n, k, c, t: kinds(n, k, c, 1.0), "temperature is missing"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import pytest
 import torch
@@ -101,12 +102,22 @@ def test_rows_of_equal_time_take_epochs_by_their_speed(here, monkeypatch):
         return {"simclr": 0.5}.get(config.method, 1.0)
 
     monkeypatch.setattr(equal_time, "measured_pace", pace)
+    monkeypatch.setattr(equal_time, "FAR", math.inf)
     rows = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
     assert (rows["feature head=off"].epochs, rows["feature head=on"].epochs) == (4, 2)
     assert asked == ["simclr", "cd"]  # once a method, not once a seed
     assert all(row.seconds > 0 for row in rows.values())
     again = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
     assert len(asked) == 2 and again == rows  # what the first call noted stands
+
+
+def test_a_run_that_misses_its_time_sets_the_pace_anew(here):
+    config, images = Config.preset("smoke", data="shapes"), data.load("shapes", limit=64)
+    home = here / "home"
+    home.mkdir()
+    for trained, epochs in (((10, 21.0), 10), ((10, 40.0), 5), ((2, 2.0), 20), ((1, 90.0), 1), ((4, None), 4)):
+        assert equal_time.corrected(config, images, 20, home, *trained) == epochs
+    assert equal_time.epochs_for_seconds(config, images, 180, home) == 2  # as the last run but one taught
 
 
 def test_a_trial_measures_what_an_epoch_takes(here):

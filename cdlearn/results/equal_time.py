@@ -16,6 +16,7 @@ from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fit
 
 TRIAL_IMAGES, TRIAL_EPOCHS = 1024, 8  # of a trial: enough epochs for every phase that a method has
+FAR = 0.15  # share of the time asked for, by which a run may miss it
 
 
 def clock(config: Config) -> float:
@@ -32,16 +33,36 @@ def epochs_for_seconds(config: Config, images: ImageSet, seconds: float, home: P
     Raises:
         UserError: if an earlier trial's file is damaged.
     """
-    digest = checkpoint.digest(config.as_dict() | {"seed": 0, "epochs": 0, "views": 0})
-    kept = home / f"pace-{config.method}-{len(images)}-{digest}.json"
+    kept = pace_file(config, images, home)
     try:
         spent = float(json.loads(kept.read_text())["seconds an epoch"])
     except FileNotFoundError:
         spent = measured_pace(config, images)
-        checkpoint.write_text(kept, json.dumps({"seconds an epoch": spent}) + "\n")
+        keep_pace(kept, spent)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{kept} is damaged ({error}); remove it to time the method again") from error
     return max(1, round(seconds / spent))
+
+
+def corrected(config: Config, images: ImageSet, seconds: float, home: Path, epochs: int, spent: float | None) -> int:
+    """The same after a run of ``epochs`` that took ``spent`` seconds, if that is known: others if it was far off.
+
+    A trial can mislead: phases cost more on all images, and other programs spoil the caches.
+    """
+    if spent and abs(spent - seconds) > FAR * seconds:
+        keep_pace(pace_file(config, images, home), spent / epochs)
+        epochs = max(1, round(seconds * epochs / spent))
+    return epochs
+
+
+def pace_file(config: Config, images: ImageSet, home: Path) -> Path:
+    """Where the pace of a method with these settings is kept, for every seed and every length."""
+    digest = checkpoint.digest(config.as_dict() | {"seed": 0, "epochs": 0, "views": 0})
+    return home / f"pace-{config.method}-{len(images)}-{digest}.json"
+
+
+def keep_pace(kept: Path, spent: float) -> None:
+    checkpoint.write_text(kept, json.dumps({"seconds an epoch": spent}) + "\n")
 
 
 def measured_pace(config: Config, images: ImageSet) -> float:

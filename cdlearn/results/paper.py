@@ -181,6 +181,8 @@ def rows(
         if seconds and not {"pixels", "random"} & changes.keys():
             one = configs[name, seeds[0]].for_images(images)
             epochs = equal_time.epochs_for_seconds(one, images, seconds, home)
+            spent = measure(replace(one, epochs=epochs), images, home)[TRAINED].get("seconds")
+            epochs = equal_time.corrected(one, images, seconds, home, epochs, spent)
             configs |= {(name, seed): replace(configs[name, seed], epochs=epochs) for seed in seeds}
         if changes is PIXELS:
             values[name] = [control(images, first, raw_pixels(images.images, first.size))]

@@ -32,7 +32,7 @@ def check_repeats(given, images: Tensor, setting: float) -> Tensor:
 
 def check_generator(given, images: Tensor, setting: float) -> None:
     """Raises Wrong if the draw does not depend on the generator."""
-    first, other = (call(given, images, setting, drawn_with(seed)) for seed in (7, 8))
+    first, other = (tensor(call(given, images, setting, drawn_with(seed)), images.shape) for seed in (7, 8))
     if torch.equal(first, other):
         raise Wrong(
             "Another generator gives the very same images, so your draw does not come from it. If you seed inside the "
@@ -95,6 +95,11 @@ def check_jitter_brightness(given):
             f"A bright image comes out with a pixel of {float(got.max()):.2f}: whiter than white. Clamp to 0-1, as an "
             "image file would."
         )
+    if not close(got, (2 * check_repeats(given, bright / 2, 0.8)).clamp(max=1), 1e-3):
+        raise Wrong(
+            "You rescale where a pixel exceeds 1 (do you divide by a maximum?). Then the other pixels get darker than "
+            "their factor says. Cut only the pixels above 1: clamp(0, 1)."
+        )
     return (
         "Every image has its own factor, in range and clamped. Clamping cannot be undone: the brightest details are "
         "gone for good."
@@ -140,6 +145,15 @@ def check_random_gray(given):
             "Each image needs its own: torch.rand(len(images))."
         )
     check_generator(given, images, 0.5)
+    counts = set()
+    for seed in range(6):
+        made = tensor(call(given, images, 0.5, drawn_with(seed)), images.shape)
+        counts.add(int((made - grey).abs().flatten(1).amax(1).lt(1e-3).sum()))
+    if len(counts) == 1:
+        raise Wrong(
+            f"In each of six batches exactly {counts.pop()} of 400 images are grey, so you deal out a fixed number of "
+            "them. With a coin for each image the number varies: torch.rand(len(images)) < p."
+        )
     for probability in (0.2, 0.0, 1.0):
         got = check_repeats(given, images, probability)
         share = float((got - grey).abs().flatten(1).amax(1).lt(1e-3).float().mean())
@@ -151,8 +165,8 @@ def check_random_gray(given):
                 )
             raise Wrong(f"With probability {probability} a share of {share:.2f} of the images is grey.")
     return (
-        "One coin per image. In one pair of views out of three, one view is grey and the other in colour "
-        "(2 x 0.2 x 0.8 = 0.32): for such a pair hue is useless."
+        "Each image has its own coin, and grey is luma in all three channels. Count the grey images of a batch now and "
+        "then: a coin for the whole batch would give none or all of them."
     )
 
 
@@ -228,6 +242,6 @@ def check_crop_box(given):
             "height, width. Go step by step: area, ratio, width and height, cut, place.",
         )
     return (
-        "Every box lies within the image. torchvision draws again where you cut, so fewer of its boxes are as wide or "
-        "tall as the image."
+        "Every box lies within the image. torchvision draws again where you cut, so fewer of its boxes reach from one "
+        "side of the image to the other."
     )

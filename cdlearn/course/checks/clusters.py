@@ -1,4 +1,4 @@
-"""Checks of notebook 09: soft assignments, the target that they move towards, and the balance of clusters."""
+"""Checks of notebook 09: the cluster loss, soft assignments, their target, balance, and what a K tells."""
 
 import math
 
@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, number, tensor
+from cdlearn.course.checks.grade import StillBroken, Wrong, call, checker, close, diagnose, number, tensor
+from cdlearn.course.checks.kinds import Choice, Prediction
 from cdlearn.methods import cc, centres
 
 
@@ -146,3 +147,85 @@ def check_imbalance(given):
             "would end the training. Compute the logarithm from log_p, not from a mean that can be 0"
         )
     return "It is 0 when all clusters are used alike, log K when one has everything, and an empty cluster does no harm."
+
+
+@checker
+def check_cluster_loss(given):
+    """Checks ``given(p1, p2) -> loss`` (softmaxes (N, K)) against CC's cluster loss; as handed out it compares rows."""
+    for n, k in ((6, 3), (5, 4), (9, 2)):
+        generator = torch.Generator().manual_seed(n)
+        p1, p2 = (torch.randn(n, k, generator=generator).mul(2).softmax(1) for _ in range(2))
+        got = number(call(given, p1, p2), "the loss")
+        if close(got, _contrast(p1, p2)):
+            raise StillBroken(
+                f"It runs, but from {n} images and {k} clusters it makes a table of {2 * n} x {2 * n} cosines instead "
+                f"of {2 * k} x {2 * k}. Find the bug."
+            )
+        diagnose(
+            got,
+            float(cc.cluster_contrast(p1.log(), p2.log())),
+            {
+                "Now the table has the right size, but a column's partner is its neighbour. The partner of column k "
+                "of the first view is column k of the second, K places further": _contrast(p1.T, p2.T, turn=1),
+                "The diagonal is back: a column must not be compared with itself": _contrast(p1.T, p2.T, own=True),
+                "The columns are not of length 1: normalise after transposing": _contrast(p1.T, p2.T, unit=False),
+                "You normalise the rows and compare the columns; normalise what you compare": _contrast(
+                    F.normalize(p1, dim=1).T, F.normalize(p2, dim=1).T, unit=False
+                ),
+            },
+            f"for {n} images and {k} clusters the loss should be {float(cc.cluster_contrast(p1.log(), p2.log())):.4f}, "
+            f"yours is {got:.4f}",
+        )
+    return "One transposition decides whether the loss compares images or clusters, and both versions train."
+
+
+def _contrast(a: Tensor, b: Tensor, turn: int = 0, own: bool = False, unit: bool = True) -> float:
+    """NT-Xent over the rows of a and b at temperature 1, with the mistakes that people make."""
+    rows = torch.cat([a, b])
+    rows = F.normalize(rows, dim=1) if unit else rows
+    similarity = rows @ rows.T
+    if not own:
+        similarity = similarity.masked_fill(torch.eye(len(rows), dtype=torch.bool), -math.inf)
+    return F.cross_entropy(similarity, torch.arange(len(rows)).roll(turn or len(a))).item()
+
+
+check_half = Prediction(
+    within=0.02,
+    praise="Cutting four equal patterns into two pairs tells one bit of two. NMI is 2 I / (H + H') = 2 · 1 / (2 + 1).",
+    low="Each of CC's two clusters holds two whole patterns, so knowing the cluster does tell something about the "
+    "pattern. How many bits does it tell, and how many bits do pattern and cluster have themselves?",
+    high="Two clusters cannot tell four patterns apart. How many bits does the cluster tell, of how many?",
+    typical=0.667,
+    slips={
+        "That is the share of the pattern's information, 1 bit of 2. NMI divides by the mean of both entropies, and "
+        "the clusters have only 1 bit": 0.5,
+        "That is the accuracy, or the share that a perfect match would have. Two clusters cannot tell four "
+        "patterns apart": 1.0,
+    },
+    digits=3,
+)
+
+check_rising = Choice(
+    right="b",
+    praise="NMI forgives splitting: smaller and purer clusters tell more about the digit, and the price (a larger "
+    "entropy of the clusters) is small. ACC and ARI fall again after 10.",
+    wrong={
+        "a": "The digits have ten classes, and yet NMI is higher at K = 20. If the highest NMI showed the right "
+        "number, it would have to be highest at 10.",
+        "c": "The bars of raw pixels rise as well, and raw pixels train nothing. So it is not about training.",
+        "d": "Compare the methods at one K, not one method across K: at every K, CC's own clusters are lowest.",
+    },
+)
+
+check_tree = Choice(
+    right="c",
+    praise="Every method trained for the same processor time, so a costly step means fewer epochs. The table says how "
+    "many each one had.",
+    wrong={
+        "a": "The published networks, images and lengths of training differ from ours. A low bar here is a statement "
+        "about one small network and one minute of one processor, and not about the method as such.",
+        "b": "A known K names the number of clusters and nothing about their content. Look at the methods that were "
+        "told K, and at how they are spread over the chart.",
+        "d": "The error bars show three training seeds. Where they overlap, an order of two bars is not yet a finding.",
+    },
+)

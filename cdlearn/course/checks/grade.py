@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,7 +87,7 @@ def number(got: Any, what: str = "the result") -> float:
     if isinstance(got, Tensor) and got.numel() != 1:
         raise Wrong(f"{what} has the shape {tuple(got.shape)}; it should be one number (is a mean missing?)")
     try:
-        value = float(got.detach() if isinstance(got, Tensor) else got)
+        value = float(got.detach() if isinstance(got, Tensor) else np.asarray(got).item())
     except (TypeError, ValueError):
         raise Wrong(f"{what} is a {type(got).__name__}; it should be one number") from None
     if not math.isfinite(value):
@@ -150,3 +151,20 @@ def diagnose(got: float | Tensor, want: float | Tensor, slips: dict[str, float |
         if close(got, value):
             raise Wrong(words)
     raise Wrong(otherwise)
+
+
+def diagnose_all(
+    got: dict[str, float], want: dict[str, float], slips: dict[str, dict[str, float]], otherwise: str = ""
+) -> None:
+    """:func:`diagnose` over several cases at once: a slip is named only if it explains what was given in all of them.
+
+    got, want: case -> number; slips: what went wrong, in words -> case -> number; ``otherwise`` is what to say after
+    the case that is furthest off. Cases are named so that they fit into "With ... you give".
+    """
+
+    def row(values: dict[str, float]) -> Tensor:
+        return torch.tensor([float(values[case]) for case in want], dtype=torch.float64)
+
+    worst = max(want, key=lambda case: abs(float(got[case]) - float(want[case])))
+    seen = f"With {worst} you give {float(got[worst]):.4f}; it should be {float(want[worst]):.4f}. {otherwise}"
+    diagnose(row(got), row(want), {words: row(values) for words, values in slips.items()}, seen)

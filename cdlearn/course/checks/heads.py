@@ -1,9 +1,12 @@
-"""Checks of notebook 03: the loss across columns, the rank AUC of a head, and how many heads there really are."""
+"""Checks of notebook 03: the loss across columns, its value to expect, and how many heads there really are."""
+
+import math
 
 import torch
 from torch import Tensor
 
-from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, number
+from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose_all, gradients, number
+from cdlearn.course.checks.kinds import Choice, Prediction
 from cdlearn.losses import nt_xent
 
 
@@ -11,30 +14,27 @@ from cdlearn.losses import nt_xent
 def check_feature_loss(given):
     """Checks ``given(logits1, logits2, temperature) -> scalar`` against Eq. 5-8; logits: (N, K), before the sigmoid."""
     draws = torch.Generator().manual_seed(4)
+    got, want, slips = {}, {}, {}
     for n, k, temperature in ((6, 6, 1.0), (5, 3, 1.0), (4, 7, 0.5)):  # N = K first: its shape does not reveal rows
         logits1 = 2 * torch.randn(n, k, generator=draws)
         logits2 = logits1 + 0.7 * torch.randn(n, k, generator=draws)
-        y1, y2 = logits1.sigmoid(), logits2.sigmoid()
-        where = f" (tried with N = {n} images, K = {k} heads, temperature {temperature})"
+        case = f"N = {n} images, K = {k} heads and temperature {temperature}"
         try:
-            got = number(call(given, logits1, logits2, temperature), "the loss" + where)
+            got[case] = number(call(given, logits1, logits2, temperature), "The loss")
         except Wrong as wrong:
-            if n != k:
-                raise Wrong(
-                    f"{wrong}{where}. It works with as many images as heads: which dimension is N, which is K?"
-                ) from None
-            raise
-        want = nt_xent(y1.T, y2.T, temperature)
-        diagnose(
-            got,
-            want,
-            {words + where: value for words, value in feature_slips(logits1, logits2, temperature).items()},
-            otherwise=f"got {got:.4f}, should be {float(want):.4f}{where}. It is NT-Xent of two K x N matrices: each "
-            "row holds the N answers of a head",
-        )
-    check_learns(given)
+            hint = "" if n == k else " It works with as many images as heads: which dimension is N, which is K?"
+            raise Wrong(f"{wrong} (tried with {case}).{hint}") from None
+        want[case] = nt_xent(logits1.sigmoid().T, logits2.sigmoid().T, temperature)
+        for words, value in feature_slips(logits1, logits2, temperature).items():
+            slips.setdefault(words, {})[case] = value
+    diagnose_all(got, want, slips, "It is NT-Xent of two K x N matrices, whose rows hold the N answers of one head.")
+    a, b = (torch.randn(5, 3, generator=draws, requires_grad=True) for _ in range(2))
+    found = gradients(call(given, a, b, 1.0), a, b)
+    wanted = torch.autograd.grad(nt_xent(a.sigmoid().T, b.sigmoid().T, 1.0), (a, b))
+    if not all(close(one, right, 1e-3) for one, right in zip(found, wanted, strict=True)):
+        raise Wrong("The value is right, but its gradient is not. Is a part of it detached?")
     return (
-        "One transposition turns 'which image is this?' into 'which head is this?'. The matrix is 2K x 2K now, however "
+        "One transposition turns 'which image is this?' into 'which head is this?'. The matrix is now 2K x 2K, however "
         "large the batch is."
     )
 
@@ -43,90 +43,75 @@ def feature_slips(logits1: Tensor, logits2: Tensor, temperature: float) -> dict[
     """What went wrong with the feature loss, in words -> the value that it gives."""
     y1, y2 = logits1.sigmoid(), logits2.sigmoid()
     hard = [(y > 0.5).float() for y in (y1, y2)]
+    other = "A head's positive is its answers to the *other* view"
     return {
-        "these are rows: images are contrasted with images again. Eq. 5 transposes first, so that row i holds head i's "
-        "answers over the batch": nt_xent(y1, y2, temperature),
-        "you contrast the logits; Eq. 5 takes the answers y = sigmoid(logits), which lie in (0, 1)":
+        "These are rows: you contrast images with images again. Eq. 5 transposes first, so that row i holds the "
+        "answers of head i over the batch": nt_xent(y1, y2, temperature),
+        "You contrast the logits. Eq. 5 takes the answers y = sigmoid(logits), which lie in (0, 1)":
             nt_xent(logits1.T, logits2.T, temperature),
-        "these are rows, and logits besides: take the sigmoid, then transpose":
+        "These are rows, and logits besides: take the sigmoid, then transpose":
             nt_xent(logits1, logits2, temperature),
-        "a softmax over the heads makes them share one answer (as CC's clusters do); CD's heads are independent: "
+        "A softmax over the heads makes them share one answer, as the clusters of CC do. CD's heads are independent: "
         "use a sigmoid": nt_xent(logits1.softmax(1).T, logits2.softmax(1).T, temperature),
-        "a softmax over the batch makes the images share an answer; a sigmoid takes each answer by itself":
+        "A softmax over the batch makes the images share one answer. A sigmoid takes each answer by itself":
             nt_xent(logits1.softmax(0).T, logits2.softmax(0).T, temperature),
-        "only the first view is used: a head's positive is its answers to the *other* view":
-            nt_xent(y1.T, y1.T, temperature),
-        "only the second view is used: a head's positive is its answers to the *other* view":
-            nt_xent(y2.T, y2.T, temperature),
-        "you rounded the answers to 0 and 1, which has no gradient; use them as they are":
+        f"You use only the first view. {other}": nt_xent(y1.T, y1.T, temperature),
+        f"You use only the second view. {other}": nt_xent(y2.T, y2.T, temperature),
+        "You rounded the answers to 0 and 1, and rounding has no gradient. Use them as they are":
             nt_xent(hard[0].T, hard[1].T, temperature),
-        "you centred the columns, so this is a correlation; Eq. 6 is the cosine of the answers as they are":
+        "You subtracted each head's mean, so this is a correlation. Eq. 6 is the cosine of the answers as they are":
             nt_xent((y1 - y1.mean(0)).T, (y2 - y2.mean(0)).T, temperature),
-        "the temperature is missing (1 is only its default)": nt_xent(y1.T, y2.T, 1.0),
-        "the temperature multiplies; it must divide": nt_xent(y1.T, y2.T, 1 / temperature),
-        "this is the sum over the 2K rows; Eq. 8 is their mean": 2 * y1.shape[1] * nt_xent(y1.T, y2.T, temperature),
+        "The temperature is missing; 1 is only its usual value": nt_xent(y1.T, y2.T, 1.0),
+        "The temperature multiplies; it must divide": nt_xent(y1.T, y2.T, 1 / temperature),
+        "This is the sum over the 2K rows. Eq. 8 is their mean": 2 * y1.shape[1] * nt_xent(y1.T, y2.T, temperature),
     }  # fmt: skip
 
 
-def check_learns(given) -> None:
-    """The gradient must reach both views."""
-    draws = torch.Generator().manual_seed(5)
-    a, b = (torch.randn(5, 3, generator=draws, requires_grad=True) for _ in range(2))
-    got = call(given, a, b, 1.0)
-    if not (isinstance(got, Tensor) and got.requires_grad):
-        raise Wrong("the value is right, but it carries no gradient (.item() or .detach()?): no head could learn")
-    found = torch.autograd.grad(got, (a, b), allow_unused=True)
-    wanted = torch.autograd.grad(nt_xent(a.sigmoid().T, b.sigmoid().T, 1.0), (a, b))
-    if any(f is None or not close(f, w, 1e-3) for f, w in zip(found, wanted, strict=True)):
-        raise Wrong("the value is right, but its gradient is not: is one of the views detached?")
+ALIKE = 0.25 / (0.25 + 0.208**2)  # the cosine of two heads with independent answers sigmoid(N(0, 1))
 
 
-@checker
-def check_rank_auc(given):
-    """Checks ``given(answers, has_value) -> float``; answers: (N,), has_value: bool (N,)."""
-    cases = (
-        ([0.5, 0.5, 0.5, 0.5, 0.9, 0.1, 0.2], [0, 1, 0, 0, 1, 0, 0]),  # above 0.5, so only a turned sign gives 0.15
-        ([0.9, 0.6, 0.6, 0.3, 0.1], [1, 1, 0, 0, 0]),  # the notebook's example: 5.5 of 6
-        ([0.2, 0.7, 0.4, 0.55, 0.8, 0.1], [1, 0, 1, 0, 1, 0]),
-        ([0.5, 0.5, 0.5, 0.1, 0.9, 0.5, 0.2], [1, 0, 0, 1, 0, 1, 1]),
-        ([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0]),  # a head that says no to the value: 0, and not 1
-        ([-2.0, 3.0, 1.0, -2.0], [0, 1, 0, 1]),  # logits are ranked as well as answers
-    )
-    for numbers, truth in cases:
-        answers, has = torch.tensor(numbers), torch.tensor(truth, dtype=torch.bool)
-        where = f" (tried with answers {numbers}, value {truth})"
-        got = number(call(given, answers, has), "the AUC" + where)
-        with_value, without = answers[has][:, None], answers[~has][None, :]
-        higher, tied = (with_value > without).float(), (with_value == without).float()
-        right = (higher + tied / 2).mean()
-        order = torch.argsort(torch.argsort(answers, stable=True)).float() + 1  # ties broken by place
-        p, n = int(has.sum()), int((~has).sum())
-        slips = {
-            "ties count as lost. A tie is half a win, or a head that answers 0.5 to everything would score 0 "
-            "instead of 0.5": higher.mean(),
-            "ties count as won. A tie is half a win, or a head that answers 0.5 to everything would score 1 "
-            "instead of 0.5": (higher + tied).mean(),
-            "this is folded to 0.5-1. Folding comes later, on other images than the scored ones; the AUC itself shows "
-            "which way the head points": max(right, 1 - right),
-            "you count wins but do not divide by the number of pairs, with x without": (higher + tied / 2).sum(),
-            "you divide by all N x N pairs; only pairs of one image with the value and one without count":
-                (higher + tied / 2).sum() / len(answers) ** 2,
-            "this is the accuracy of 'answer > 0.5'. An AUC needs no threshold: it compares pairs":
-                ((answers > 0.5) == has).float().mean(),
-            "equal answers get different ranks, by their place in the list: give them their mean rank "
-            "(scipy.stats.rankdata), or compare pairs": (order[has].sum() - p * (p + 1) / 2) / (p * n),
-            "subtract the smallest possible sum of ranks, P(P+1)/2": order[has].sum() / (p * n),
-        }  # fmt: skip
-        if numbers is cases[0][0]:
-            slips["the sign is wrong: the image *with* the value should get the higher answer"] = 1 - right
-        diagnose(
-            got,
-            right,
-            {words + where: value for words, value in slips.items()},
-            otherwise=f"got {got:.4f}, should be {float(right):.4f}{where}. Compare each image that has the value with "
-            "each that lacks it",
-        )
-    return "Threshold and scale do not matter: logits, answers and squared answers all have the same rank AUC."
+def row_loss(cosine: float, negatives: int = 254, temperature: float = 1.0) -> float:
+    """NT-Xent of a row with one partner at cosine 1 and the negatives at ``cosine``."""
+    return math.log(1 + negatives * math.exp((cosine - 1) / temperature))
+
+
+check_drawn_loss = Prediction(
+    within=0.02,
+    praise=(
+        "The cosine of two heads is 0.25 / (0.25 + 0.208²) = 0.852. Each row has one partner at cosine 1 and 254 "
+        "others at 0.852, so its loss is ln(1 + 254 exp(0.852 - 1)). A network that knows nothing, but has BatchNorm, "
+        "is expected there."
+    ),
+    low="Too low. How many of the 2K - 1 other rows are negatives, and which cosine do two of them have?",
+    high="Too high. Heads that all say the same score ln(2K - 1) = 5.541, and these heads do differ a little.",
+    typical=5.394,
+    slips={
+        "That is ln(2K - 1), the loss of heads that all say the same. These heads have the cosine 0.852": math.log(255),
+        "That is the loss of heads at right angles. Answers are positive, so even independent heads have the cosine "
+        "m² / (m² + s²)": row_loss(0),
+        "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2": row_loss(ALIKE, 127),
+        "That uses the instance loss's temperature, 0.5. The feature loss has τ = 1": row_loss(ALIKE, temperature=0.5),
+        "The partner's own logit is missing. The loss is the logarithm of all terms *divided by* exp(1), the term of "
+        "the partner": row_loss(1 + ALIKE),
+        "That is the cosine of two heads. Put it into Eq. 6: one partner at cosine 1, and 2K - 2 others at this one":
+            0.852,
+        "The formula wants the variance: s² = 0.043, not s = 0.208": row_loss(0.25 / 0.458),
+    },
+    digits=3,
+)  # fmt: skip
+
+check_blocks = Choice(
+    "b",
+    "Towards yellow heads say the same, towards dark blue they say the opposite. One head's answer then gives away the "
+    "other's. Only the grey in the middle of the colour bar means 'unrelated'.",
+    {
+        "a": "Dark blue is a negative correlation: the opposite answers. Whoever knows the one head knows much of "
+        "the other. Which colour does 'unrelated' have on the colour bar?",
+        "c": "If all heads gave the same answers, the whole panel would be yellow. How much of it is?",
+        "d": "Compare the left and the right panel of one row. The heads on the left have random weights. Does the "
+        "right one look the same?",
+    },
+)
 
 
 @checker
@@ -138,38 +123,43 @@ def check_effective_heads(given):
     cases = {
         "five unrelated heads of different spread": base * scales + 0.1,
         "two heads, each three times": base[:, [0, 1, 0, 1, 0, 1]],
-        "a head and its opposite": torch.stack([base[:, 0], 1 - base[:, 0]], 1),
+        "a head, its opposite and a third": torch.stack([base[:, 0], 1 - base[:, 0], base[:, 1]], 1),
         "more heads than images": torch.rand(4, 6, generator=draws),
     }
+    got = {name: number(call(given, y), f"The number with {name}") for name, y in cases.items()}
+    want = {name: y.shape[1] ** 2 / torch.corrcoef(y.T).square().sum() for name, y in cases.items()}
+    slips: dict[str, dict[str, Tensor]] = {}
     for name, y in cases.items():
-        got, k = number(call(given, y), "the number of heads"), y.shape[1]
-        right = k**2 / torch.corrcoef(y.T).square().sum()
-        unit = torch.nn.functional.normalize(y, dim=0)
-        covariance, other = torch.cov(y.T), torch.corrcoef(y)
-        signed, absolute = torch.corrcoef(y.T).sum(), torch.corrcoef(y.T).abs().sum()
-        slips = {
-            "you use covariances, so a head with a small spread hardly counts. Divide each head by its standard "
-            "deviation (torch.corrcoef does)": covariance.diagonal().sum() ** 2 / covariance.square().sum(),
-            "you use covariances in place of correlations, with K^2 in the numerator": k**2 / covariance.square().sum(),
-            "answers are not centred, so heads look alike because all are positive; subtract the mean first":
-                k**2 / (unit.T @ unit).square().sum(),
-            "this compares images with images: correlate the K columns (torch.corrcoef wants them as rows)":
-                len(y) ** 2 / other.square().sum(),
-            "K^2 stands over the images' matrix: correlate the columns, not the rows": k**2 / other.square().sum(),
-            "correlations are not squared, so a head and its opposite cancel": k**2 / signed,
-            "you sum magnitudes; sum squares": k**2 / absolute,
-            "the numerator is K, not K squared": right / k,
-            "the fraction is upside down": 1 / right,
-        }  # fmt: skip
-        where = f" (tried with {name})"
-        diagnose(
-            got,
-            right,
-            {words + where: value for words, value in slips.items()},
-            otherwise=f"got {got:.4f}, should be {float(right):.4f}{where}. Square each entry of the K x K matrix of "
-            "correlations, the diagonal too",
-        )
+        for words, value in effective_slips(y, want[name]).items():
+            slips.setdefault(words, {})[name] = value
+    diagnose_all(got, want, slips, "Square each entry of the K x K matrix of correlations, the diagonal too.")
     return (
-        "K unrelated heads count K, K copies of one count 1, and a head and its opposite count 1 as well: they say "
-        "the same."
+        "K unrelated heads count K, and K copies of one count 1. A head and its opposite count 1 as well: they hold "
+        "the same information."
     )
+
+
+def effective_slips(y: Tensor, right: Tensor) -> dict[str, Tensor]:
+    """What went wrong with the effective number of heads, in words -> the value that it gives."""
+    n, k = y.shape
+    unit = torch.nn.functional.normalize(y, dim=0)
+    covariance, other, own = torch.cov(y.T), torch.corrcoef(y), torch.corrcoef(y.T)
+    return {
+        "You use covariances, so a head with a small spread hardly counts. Divide each head by its standard deviation "
+        "(torch.corrcoef does)": covariance.diagonal().sum() ** 2 / covariance.square().sum(),
+        "You use covariances in place of correlations: divide each head by its standard deviation":
+            k**2 / covariance.square().sum(),
+        "The answers are not centred, so heads look alike because all answers are positive. Subtract each head's mean":
+            k**2 / (unit.T @ unit).square().sum(),
+        "You compare images with images. Correlate the K columns (torch.corrcoef wants them as rows)":
+            n**2 / other.square().sum(),
+        "K² stands over the matrix of the images: correlate the columns, not the rows": k**2 / other.square().sum(),
+        "The correlations are not squared, so a head and its opposite cancel": k**2 / own.sum(),
+        "You sum magnitudes; sum squares": k**2 / own.abs().sum(),
+        "The numerator is K, not K squared": right / k,
+        "The fraction is upside down": 1 / right,
+        "Your standard deviation divides by N - 1 (torch's default), and your product by N. So a head has not quite "
+        "the correlation 1 with itself: use std(0, correction=0)": right * (n / (n - 1)) ** 2,
+        "Your standard deviation divides by N, and your product by N - 1. So a head has a correlation above 1 with "
+        "itself: divide by the same number twice": right * ((n - 1) / n) ** 2,
+    }  # fmt: skip

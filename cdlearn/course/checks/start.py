@@ -1,4 +1,4 @@
-"""Checks of notebook 00: where a loss begins, and a score that can be fooled."""
+"""Checks of notebook 00: where a loss begins, what K-means sorts by, and a score that can be fooled."""
 
 import math
 
@@ -6,6 +6,47 @@ import torch
 from torch import Tensor
 
 from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose, number
+from cdlearn.course.checks.kinds import Choice, Prediction
+
+check_pixel_clusters = Choice(
+    right="b",
+    praise="Every row has one colour and many photographs. To raw pixels, colour is the largest difference.",
+    wrong={
+        "a": "Look along one row: does it show one photograph, or several in one colour?",
+        "c": "Some rows show large pieces beside small ones. What do all pieces of a row share?",
+        "d": "The rows are not mixed at random: something is the same along each of them.",
+    },
+)
+
+check_blind_guess = Prediction(
+    within=0.05,
+    praise="Five candidates that look alike each get the probability 1/5, and -ln(1/5) = ln 5 = 1.61.",
+    low="The network must choose among five candidates, and it gives each the same probability p. The loss is -ln p.",
+    high="The network must choose among five candidates, and it gives each the same probability p. The loss is -ln p, "
+    "with the natural logarithm.",
+    typical=1.61,
+    slips={
+        "You count six candidates, but a view is not compared with itself: five are left.": round(math.log(6), 2),
+        "You count four candidates: these are the wrong ones. The partner is a candidate, too.": round(math.log(4), 2),
+        "You count three candidates, the images. But every image is there in two views.": round(math.log(3), 2),
+        "That is in bits. Losses are measured in nats, with the natural logarithm.": round(math.log2(5), 2),
+        "That is the probability of a blind guess; the loss is minus its logarithm.": 0.2,
+        "That is the number of candidates; the loss is its logarithm.": 5.0,
+    },
+)
+
+check_loss_curves = Choice(
+    right="c",
+    praise="The dotted line at 4.54 is the score of heads that say nothing. The heads end a few hundredths of a "
+    "nat below it: their answers say something, but this loss hardly rewards it.",
+    wrong={
+        "a": "A loss of 0 would ask every head to recognise its partner with certainty among 255 others. Compare the "
+        "curve with its dotted line instead.",
+        "b": "The fall of the curve alone does not show that. Its last points lie close to the dotted line. What "
+        "would heads do that score exactly this line?",
+        "d": "Heads that answer 0.5 to everything score 4.54. Where does the orange curve end, above or below?",
+    },
+)
 
 
 @checker
@@ -53,14 +94,14 @@ def slips_of_purity(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     """What plausible wrong functions give for these labels and clusters."""
     groups = [labels[clusters == c] for c in clusters.unique()]
     shares = [int(torch.bincount(group).max()) / len(group) for group in groups]
-    largest_heaps = [int(torch.bincount(clusters[labels == c]).max()) for c in labels.unique()]
+    largest_clusters = [int(torch.bincount(clusters[labels == c]).max()) for c in labels.unique()]
     return {
         "You compare cluster numbers with label numbers as they are. K-means numbers its clusters at random: name "
         "each cluster after its most common label first.": float((labels == clusters).float().mean()),
         "You take the mean of the clusters' purities, so a cluster of one image counts as much as a large one. Add up "
         "the images that are named correctly, then divide by the number of all images.": sum(shares) / len(shares),
         "You look the other way round: the largest cluster of each label. That rewards putting everything into one "
-        "cluster. Take the most common label of each cluster.": sum(largest_heaps) / len(labels),
+        "cluster. Take the most common label of each cluster.": sum(largest_clusters) / len(labels),
         "That is the share of the most common label of all; the clusters play no part in it. Find the most common "
         "label of each cluster.": int(torch.bincount(labels).max()) / len(labels),
         "You return a number of images; divide it by the number of all images.": reference_purity(labels, clusters)
@@ -77,16 +118,28 @@ def check_purity(given):
         ([3, 3, 3, 5, 5, 5], [7, 7, 7, 1, 1, 1]),  # numbers without 0, and a perfect clustering
         ([0, 1, 0, 1, 2, 2, 2, 2], [0] * 8),
     ]
-    for labels, clusters in (map(torch.tensor, case) for case in cases):
-        got = number(call(given, labels, clusters), "purity(labels, clusters)")
-        want = reference_purity(labels, clusters)
-        diagnose(
-            got,
-            want,
-            slips_of_purity(labels, clusters),
-            f"For labels {labels.tolist()} and clusters {clusters.tolist()} you give {got:.4f}; it is {want:.4f}. Go "
-            "through the clusters one by one: which label is most common in it, and how many of its images have it?",
-        )
+    tried = [tuple(map(torch.tensor, case)) for case in cases]
+    got = []
+    for labels, clusters in tried:
+        try:
+            got.append(number(call(given, labels, clusters), "purity(labels, clusters)"))
+        except Wrong as wrong:
+            if "stopped" in str(wrong) and 0 not in clusters:
+                gap = "Here no image is in cluster 0, so there is nothing to count in it: go through clusters.unique()."
+                raise Wrong(f"{wrong}. {gap}") from None
+            raise
+    want = [reference_purity(labels, clusters) for labels, clusters in tried]
+    slips = [slips_of_purity(labels, clusters) for labels, clusters in tried]
+    worst = max(range(len(tried)), key=lambda case: abs(got[case] - want[case]))
+    labels, clusters = tried[worst]
+    diagnose(
+        torch.tensor(got),
+        torch.tensor(want),
+        {words: torch.tensor([one[words] for one in slips]) for words in slips[0]},
+        f"For labels {labels.tolist()} and clusters {clusters.tolist()} you give {got[worst]:.4f}; it is "
+        f"{want[worst]:.4f}. Go through the clusters one by one: which label is most common in it, and how many of its "
+        "images have it?",
+    )
     every = torch.arange(6)
     if not close(number(call(given, torch.tensor([0, 0, 1, 1, 2, 2]), every)), 1.0):
         raise Wrong("With one image in each cluster every cluster is pure, so the purity is 1; yours is not.")

@@ -1,0 +1,70 @@
+"""Drawings and tables of notebook 07: each claim with and without its part, and every claim in one table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from cdlearn.checkpoint import write_text
+from cdlearn.course import figures, rung
+from cdlearn.results.plots import COLOURS, figure, grid
+
+WITH, WITHOUT = COLOURS[0], COLOURS[4]
+
+
+def said(line: dict) -> str:
+    """The measured gap with its interval, and the verdict, in two lines of text."""
+    gap = f"{line['gap']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}]"
+    small = "p < 0.001" if line["p"] < 0.001 else f"p = {line['p']:.3f}"
+    return f"{gap}  {small}, Holm's p {line['holm']:.3f}\n{line['verdict']} ({line['seeds']} seeds)"
+
+
+def claims_figure(lines: list[dict], scores: Sequence[tuple[Sequence, Sequence]], title: str) -> Figure:
+    """One row per claim: a point per training seed with the part and without it, a bar at each mean, the verdict.
+
+    lines: of the table of comparisons; scores: for each of them the NMI with the part and without it.
+    """
+    made, axes = figure(1, width=9.6, height=1.0 + 0.58 * len(lines))
+    axis = axes[0, 0]
+    for at, (line, sides) in enumerate(zip(lines, scores, strict=True)):
+        for off, values, colour, mark, face in (
+            (-0.17, sides[0], WITH, "o", WITH),
+            (0.17, sides[1], WITHOUT, "s", "white"),
+        ):
+            axis.scatter(values, [at + off] * len(values), s=22, marker=mark, facecolors=face, edgecolors=colour)
+            axis.plot([np.mean(values)] * 2, [at + off - 0.14, at + off + 0.14], color=colour, linewidth=2.5)
+        beside = dict(xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
+        axis.annotate(said(line), (1.02, at), **beside)
+    axis.scatter([], [], marker="o", color=WITH, label="with (CD)")
+    axis.scatter([], [], marker="s", facecolors="white", edgecolors=WITHOUT, label="without")
+    axis.set_yticks(range(len(lines)), [line["claim"] for line in lines])
+    axis.set(title=title, xlabel="NMI of K-means (0 to 1)", ylim=(len(lines) - 0.5, -0.5))
+    grid(axis, "x")
+    axis.legend(fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(1.0, -0.02), frameon=False)
+    return made
+
+
+def in_full(lines: list[dict]) -> str:
+    """Comparisons with gap, interval, corrected p and seeds, one per line of a cell of a table."""
+    parts = [
+        f"**{line['regime']}: {line['stage']} {line['gap']:+.3f}** [{line['low']:+.3f}, {line['high']:+.3f}], "
+        f"Holm's p {line['holm']:.3f}, {line['seeds']} seeds"
+        for line in lines
+    ]
+    return "<br>".join(parts) or "nowhere"
+
+
+def in_short(lines: list[dict]) -> str:
+    """Comparisons that show nothing: the gap alone."""
+    return "<br>".join(f"{line['regime']}: {line['stage']} {line['gap']:+.3f}" for line in lines) or "nowhere"
+
+
+def table(rows: pd.DataFrame, name: str) -> Markdown:
+    """A table of text, shown as Markdown; off the smoke rung also kept as NAME.csv."""
+    if rung() != "smoke":
+        write_text(figures() / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    header = list(rows.columns)
+    lines = [header, ["---"] * len(header), *rows.to_numpy().tolist()]
+    return Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
