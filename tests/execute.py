@@ -55,8 +55,10 @@ def execute(path: Path) -> float:
         if cell.cell_type != "code":
             continue
         cell.outputs = [output for output in cell.get("outputs", []) if WIDGET not in output.get("data", {})]
-        for output in cell.outputs:
-            output.get("metadata", {}).clear()
+        for output in cell.outputs:  # a picture keeps its width and alternative text
+            kept = {kind: of for kind, of in output.get("metadata", {}).items() if kind.startswith("image/")}
+            if "metadata" in output:
+                output.metadata = nbformat.from_dict(kept)
     first = notebook.cells[0]
     where = f"{os.cpu_count()} CPU cores ({cpu_kind()})" if rung == "laptop" else rung
     stated = (

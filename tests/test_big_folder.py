@@ -90,5 +90,5 @@ def growth(place, folders, in_memory):
 
 def test_memory_does_not_grow_with_the_folder(place):
     folders = [linked(place, FEW), linked(place, MANY)]
-    assert growth(place, folders, 2**20) < 30
+    assert growth(place, folders, 2**20) < 60  # 10 to 31 in seven runs: names, and what the allocator happens to hold
     assert growth(place, folders, 2**30) > 90  # so much it is where the pixels are kept in memory: the test can fail
