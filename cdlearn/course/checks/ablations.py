@@ -26,36 +26,36 @@ def check_switch(given):
     """Checks ``given(entropy, batch_norm) -> settings`` for the four rows of Table 4."""
     for entropy, batch_norm in ((True, True), (False, False), (True, False), (False, True)):
         got = call(given, entropy, batch_norm)
-        what = f"for entropy={entropy}, batch_norm={batch_norm}"
+        what = f"For entropy={entropy}, batch_norm={batch_norm}"
         if not isinstance(got, dict):
-            raise Wrong(f"{what} you return a {type(got).__name__}; it should be a dictionary of settings")
+            raise Wrong(f"{what} you return a {type(got).__name__}; it should be a dictionary of settings.")
         if wrong := next((name for name in got if name in MEANT), None):
-            raise Wrong(f"{what} you set {wrong!r}; the setting of Config is called {MEANT[wrong]!r}")
+            raise Wrong(f"{what} you set {wrong!r}; the setting of Config is called {MEANT[wrong]!r}.")
         if got.get("clip", 0) is None or got.get("clip") is False:
-            raise Wrong(f"{what} clip is {got['clip']}; it is a number, and 0 means no clipping")
+            raise Wrong(f"{what} clip is {got['clip']}; it is a number, and 0 means no clipping.")
         if isinstance(got.get("alpha"), bool):
-            raise Wrong(f"{what} alpha is {got['alpha']}; it is a number, so write float(entropy)")
+            raise Wrong(f"{what} alpha is {got['alpha']}; it is a number, so write float(entropy).")
         try:
             config = Config.preset("smoke", **got)
         except Exception as error:
             raise Wrong(f"{what} Config.preset refuses your settings: {error}") from None
         if (config.alpha > 0) is not entropy:
             slip = "the two arguments are swapped" if (config.alpha > 0) is batch_norm else "alpha weighs the entropy"
-            raise Wrong(f"{what} alpha is {config.alpha:g}: {slip}; alpha = 0 switches the entropy off")
+            raise Wrong(f"{what} alpha is {config.alpha:g}: {slip}; alpha = 0 switches the entropy off.")
         if config.alpha not in (0.0, 1.0):
             raise Wrong(
-                f"{what} alpha is {config.alpha:g}; an ablation only switches a part on or off, so alpha is 1 or 0"
+                f"{what} alpha is {config.alpha:g}; an ablation only switches a part on or off, so alpha is 1 or 0."
             )
         if config.head_batch_norm is not batch_norm:
-            raise Wrong(f"{what} head_batch_norm is {config.head_batch_norm}: the heads' BatchNorm is not switched")
+            raise Wrong(f"{what} head_batch_norm is {config.head_batch_norm}: the heads' BatchNorm is not switched.")
         if config.cosine or config.clip:
             raise Wrong(
                 f"{what} the schedule or the clipping is still on (cosine {config.cosine}, clip {config.clip:g}): "
-                "Table 4's last row is Table 5's first, which has neither"
+                "Table 4's last row is Table 5's first, which has neither."
             )
         if config != Config.preset("smoke", alpha=float(entropy), head_batch_norm=batch_norm, cosine=False, clip=0.0):
             raise Wrong(
-                f"{what} you change something else as well, so nobody can tell which change made the difference"
+                f"{what} you change something else as well, so nobody can tell which change made the difference."
             )
     return "The four rows differ in two switches and in nothing else, so only these switches can cause a gain."
 
@@ -129,29 +129,29 @@ def check_holm(given):
     for chances in CHANCES:
         many, ranked = len(chances), sorted(chances)
         want = holm(chances)
-        got = tensor(call(given, list(chances)), (many,), f"the correction of {chances}").double()
+        got = tensor(call(given, list(chances)), (many,), f"The correction of {chances}").double()
         steps = [(many - rank) * chance for rank, chance in enumerate(ranked)]
         back = [ranked.index(chance) for chance in chances]  # no p value stands twice in CHANCES
         upwards = [min([1.0, *(many / (at + 1) * ranked[at] for at in range(rank, many))]) for rank in range(many)]
         slips = {
-            "you multiply every p by the number of tests. That is Bonferroni's correction: safe, but the second "
-            "smallest p needs only n - 1, the third n - 2": [min(1.0, many * chance) for chance in chances],
-            "you return the corrected values from the smallest to the largest. Put each back where its p came from": (
+            "You multiply every p by the number of tests. That is Bonferroni's correction: safe, but the second "
+            "smallest p needs only n - 1, the third n - 2.": [min(1.0, many * chance) for chance in chances],
+            "You return the corrected values from the smallest to the largest. Put each back where its p came from.": (
                 sorted(want)
             ),
-            "no p may end below one that was smaller before: take the largest value so far, from the smallest p "
-            "upwards": [min(1.0, steps[rank]) for rank in back],
-            "a p value is a chance, so it cannot be above 1: cut it off there": [
+            "No p may end below one that was smaller before: take the largest value so far, from the smallest p "
+            "upwards.": [min(1.0, steps[rank]) for rank in back],
+            "A p value is a chance, so it cannot be above 1: cut it off there.": [
                 max(steps[: rank + 1]) for rank in back
             ],
-            "that is the correction of Benjamini and Hochberg. It bounds the share of false alarms among the finds; "
-            "Holm's rule bounds the chance of a single one": [upwards[rank] for rank in back],
-            "you return the p values as they came": chances,
+            "That is the correction of Benjamini and Hochberg. It bounds the share of false alarms among the finds; "
+            "Holm's rule bounds the chance of a single one.": [upwards[rank] for rank in back],
+            "You return the p values as they came.": chances,
         }
         diagnose(
             got, torch.tensor(want, dtype=torch.float64),
             {words: torch.tensor(value, dtype=torch.float64) for words, value in slips.items()},
-            f"for {chances} Holm's p values are {[round(float(value), 4) for value in want]}, you give "
-            f"{[round(float(value), 4) for value in got]}",
+            f"For {chances} Holm's p values are {[round(float(value), 4) for value in want]}, you give "
+            f"{[round(float(value), 4) for value in got]}.",
         )  # fmt: skip
     return "Below 0.05 after this, all comparisons together raise a false alarm in at most one table of twenty."

@@ -10,7 +10,7 @@ from cdlearn.course.checks.kinds import Choice, Prediction
 check_power = Prediction(
     within=0.08,
     praise="The gap is only 0.015 / 0.013 = 1.1 standard errors, and a t test with eight degrees of freedom asks for "
-    "2.3. Chance has to lift the gap by 1.2 standard errors, which it does about once in seven times.",
+    "2.3. Chance has to lift the gap by 1.2 standard errors, which it does about one time in six.",
     low="Even without any effect the test finds a gap in 5 of 100 repetitions, and a real gap of 1.1 standard errors "
     "helps a little.",
     high="Compare the gap with its standard error, 0.021 * sqrt(2 / 5) = 0.013. A t test asks for a gap of 2.3 "

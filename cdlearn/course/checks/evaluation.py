@@ -47,7 +47,7 @@ def graded(given, right: Callable, slips: dict[str, Callable], hint: str) -> Non
     """Try ``given`` on all cases; slips: what went wrong, in words -> function of labels and clusters."""
     known = cases()
     got = {
-        name: number(call(given, labels.copy(), clusters.copy()), f"the score of {name}")
+        name: number(call(given, labels.copy(), clusters.copy()), f"The score of {name}")
         for name, (labels, clusters) in known.items()
     }
 

@@ -61,7 +61,7 @@ def check_learning_rate(given) -> str:
     """Checks ``given(step, steps, peak, warmup) -> rate``: linear warm-up times cosine decay, steps from 0."""
     for steps, peak, warmup in ((100, 2.0, 10), (37, 0.5, 5), (40, 3.0, 1), (24, 1.5, 0)):
         when = sorted({0, warmup // 2, max(0, warmup - 1), warmup, steps // 2, 3 * steps // 4, steps - 1})
-        got = [number(call(given, t, steps, peak, warmup), f"the rate at step {t} of {steps}") for t in when]
+        got = [number(call(given, t, steps, peak, warmup), f"The rate at step {t} of {steps}") for t in when]
         slips = {words: [slip(t, steps, peak, warmup) for t in when] for words, slip in SCHEDULE_SLIPS.items()}
         want = [schedule(t, steps, peak, warmup) for t in when]
         worst = max(range(len(when)), key=lambda i: abs(got[i] - want[i]))
@@ -103,7 +103,7 @@ def check_total_loss(given) -> str:
         p = _parts(z1, z2, l1, l2)
         total = p["inst"] + p["feat"] - alpha * p["ent"]
         diagnose(
-            number(call(given, z1, z2, l1, l2, alpha), "the loss"),
+            number(call(given, z1, z2, l1, l2, alpha), "The loss"),
             total,
             {
                 "You add the entropy, so minimising the loss makes every head as sure of itself as it can be. Entropy "
@@ -203,7 +203,7 @@ def check_clip(given) -> str:
         got = call(given, [g.clone() for g in gradients], largest)
         if isinstance(got, Tensor) or not hasattr(got, "__len__") or len(got) != len(gradients):
             raise Wrong(f"The result should be a list of {len(gradients)} tensors, the gradients after clipping.")
-        flat = [tensor(g, tuple(want.shape), "a gradient").flatten() for g, want in zip(got, gradients, strict=True)]
+        flat = [tensor(g, tuple(want.shape), "A gradient").flatten() for g, want in zip(got, gradients, strict=True)]
 
         def joined(tensors: list[Tensor]) -> Tensor:
             return torch.cat([g.flatten() for g in tensors])

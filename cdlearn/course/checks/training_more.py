@@ -80,7 +80,7 @@ STEP_SLIPS = {
 def check_step(given) -> str:
     """Checks ``given(model, optimizer, x1, x2, largest) -> float``: one step of training, with the gradient clipped."""
     want, losses = path(step_of())
-    got, said = path(lambda *step: number(call(given, *step), "the loss that your step returns"))
+    got, said = path(lambda *step: number(call(given, *step), "The loss that your step returns"))
     start = torch.cat([p.detach().flatten() for p in Small().parameters()])
     if close(got, path(step_of(clip=""))[0]):
         moved = float((got[0] - start).norm()) / RATE
