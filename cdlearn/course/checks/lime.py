@@ -90,8 +90,8 @@ def check_copy_weights(given):
         got = call(given, shown, width)
         if isinstance(got, Tensor) and got.isnan().any():
             raise Wrong(
-                "the copy that hides everything gets nan: its length is 0, and 0/0 is no cosine. It is at distance 1 "
-                "from the whole image; divide by the length of the ones only, or keep the length from being 0"
+                "the copy that hides everything gets nan: its length is 0, and 0/0 is no cosine. It should be at "
+                "distance 1 from the whole image. Cancel |v| before you divide, or keep the length from being 0"
             )
         got = tensor(got, (len(shown),), "the result").float()
         share = shown.mean(1)

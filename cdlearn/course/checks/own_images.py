@@ -30,7 +30,10 @@ def check_agreement(given):
                 (ranks[0] - ranks[0].mean(0)) * (ranks[1] - ranks[1].mean(0))
             ).mean(0),
         }
-        otherwise = f"For {n} images it should be {rounded(want)}, not {rounded(got)}"
+        otherwise = (
+            f"For {n} images it should be {rounded(want)}, not {rounded(got)}. (One argsort gives an order, and the "
+            "argsort of that gives the ranks.)"
+        )
         diagnose(got.double(), want.double(), slips, otherwise)
     return "A head that ranks two views alike answers to the image; one that does not answers to the crop."
 
@@ -96,8 +99,8 @@ def check_score(given):
         )
     if found > 0.58:
         raise StillBroken(
-            f"Rows of pure noise, labels by a coin: on images that it has not seen, no classifier can be right more "
-            f"often than every second time. This score says {found:.2f}."
+            "Rows of pure noise, labels by a coin: on images that it has not seen, every classifier is right every "
+            f"second time on average. This score says {found:.2f}."
         )
     if clear < 0.1:
         raise Wrong("Two groups that lie far apart get a score near 0: that is the share that went wrong.")
@@ -132,7 +135,7 @@ check_how_many = Choice(
         "a": "Noise in this many directions is only the lowest bar. Four quarters of an evenly filled square reach "
         "0.41 without being groups, which is why the advice also asks what clouds of the same width reach.",
         "c": "A cut that can be repeated need not be a group: cut a sausage into twenty slices, and two halves of the "
-        "images agree quite well. Look at the silhouette at 20.",
+        "images agree quite well. Compare the silhouette at 20 with its peak.",
         "d": "K-means returns k clusters for any k and any cloud, so curves above 0 prove no groups. Between which "
         "values of k does the silhouette rise, and where does it fall?",
     },
