@@ -105,11 +105,12 @@ def check_entropy_from_logits(given):
         try:
             got = number(call(given, far))
         except Wrong as wrong:
-            raise Wrong(
-                f"For logits of ±{size:.0f}: {wrong}. There p is exactly 1 in float32, and 1 - p is 0"
-            ) from None
+            raise Wrong(f"For logits of ±{size:.0f}, where p is exactly 1 in float32 and 1 - p is 0: {wrong}") from None
         if not close(got, 0, 1e-6):
-            raise Wrong(f"For logits of ±{size:.0f} the heads are sure and the entropy is 0; yours is {got:.4g}")
+            raise Wrong(
+                f"For logits of ±{size:.0f} the heads are sure and the entropy is 0; yours is {got:.4g}. A clamp or a "
+                "small constant leaves such a rest, and takes the slope away: use the three facts instead"
+            )
     for size in (3.0, 10.0, 20.0, 30.0):
         for value in (size, -size):
             check_slope(given, value)

@@ -62,7 +62,9 @@ def check_two_valued(given):
         for words, value in wrong.items():
             slips.setdefault(words, {})[case] = value
     cosine = (0.3 * 0.7 + 0.7 * 0.2) ** 2 / (0.3 * 0.49 + 0.7 * 0.04)
-    hint = f"Find the cosine of two heads first: with low 0.2, high 0.7, share 0.3 it is {cosine:.4f}."
+    hint = (
+        f"Find the cosine of two heads first, {cosine:.4f} with low 0.2, high 0.7, share 0.3; then the entropy, 0.7697."
+    )
     diagnose_all(got, want, slips, hint)
     return "Any two-valued head can now be scored without a network; low = high = 0.5 gives the floor ln(2K-1) - alpha."
 

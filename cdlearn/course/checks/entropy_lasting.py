@@ -88,5 +88,6 @@ def check_effects(given):
                 / 2,
             }.items():
                 slips.setdefault(words, {})[case] = value
-    diagnose_all(got, want, slips)
+    hint = "Turn each switch on twice, with the other off and with the other on. Take the mean of the two changes."
+    diagnose_all(got, want, slips, hint)
     return "Each switch is judged in both positions of the other, so what they do together is shared between them."

@@ -153,7 +153,8 @@ def effective_slips(y: Tensor, right: Tensor) -> dict[str, Tensor]:
             k**2 / (unit.T @ unit).square().sum(),
         "You compare images with images. Correlate the K columns (torch.corrcoef wants them as rows)":
             n**2 / other.square().sum(),
-        "K² stands over the matrix of the images: correlate the columns, not the rows": k**2 / other.square().sum(),
+        "This is K² over the correlations of images. Correlate the columns, not the rows (torch.corrcoef wants y.T)":
+            k**2 / other.square().sum(),
         "The correlations are not squared, so a head and its opposite cancel": k**2 / own.sum(),
         "You sum magnitudes; sum squares": k**2 / own.abs().sum(),
         "The numerator is K, not K squared": right / k,
