@@ -171,7 +171,7 @@ def check_random_gray(given):
 
 
 def reference_box(u: Tensor, side: float, low: float, **slip) -> Tensor:
-    """The right box of Exercise 3, or one with a usual slip."""
+    """The right box of Exercise 7, or one with a usual slip."""
     area = (low + (1 - low) * u[:, 0]) * side**2
     if slip.get("side_even"):
         area = ((low + (1 - low) * u[:, 0]) * side) ** 2

@@ -10,8 +10,9 @@ from cdlearn.course.checks.kinds import Choice, Prediction
 check_pattern_known = Prediction(
     within=0.1,
     praise="Training made the network worse at the pattern than it was with random weights. Hue alone wins the game, "
-    "and what does not help is thrown away.",
-    low="It loses less than that. A blind guess among four patterns is right for 0.25.",
+    "and what does not help fades.",
+    low="The direction is right: training makes the network worse at the pattern. But it loses less than that; a blind "
+    "guess among four patterns is right for 0.25.",
     high="Training does not only add knowledge. The hue of one view gives away the hue of the other, so hue wins the "
     "game alone. Nothing asks the network to keep what it does not need.",
     typical=0.75,

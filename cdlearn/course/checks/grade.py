@@ -105,7 +105,10 @@ def tensor(got: Any, shape: tuple[int, ...], what: str = "the result") -> Tensor
     if tuple(got.shape) != tuple(shape):
         raise Wrong(f"{what} has the shape {tuple(got.shape)}; it should be {tuple(shape)}")
     if got.is_floating_point() and not got.isfinite().all():
-        raise Wrong(f"{what} holds numbers that are infinite or nan; is there a log of 0, or a division by 0?")
+        raise Wrong(
+            f"{what} holds numbers that are infinite or nan; is there a log of 0, a division by 0, or the root of a "
+            "negative number?"
+        )
     return got
 
 

@@ -210,6 +210,6 @@ def check_loss_of_kinds(given):
             "cosine 1, and how many have the given one?",
         )
     return (
-        "One formula covers both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. A "
-        "value in between shows how many kinds of image a network tells apart."
+        "One formula covers both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. Each "
+        "value in between belongs to a network that tells so many kinds apart, and nothing else."
     )

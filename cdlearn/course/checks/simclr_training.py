@@ -82,8 +82,8 @@ check_hardest_rows = Choice(
     wrong={
         "a": "A bright block is a crowd at a cosine near 1, and that costs something. But the partner is just as near, "
         "and all other columns of the row are dark. Does another row have a larger crowd?",
-        "c": "In a dark block the pieces are told apart, so they hardly compete with the partner. "
-        "That keeps the loss low.",
+        "c": "A dark block is no crowd: the pieces in it are told apart, so they hardly compete with the partner. "
+        "Which rows have the most bright cells?",
         "d": "The loss is a mean, but each row has its own columns. Compare how many bright cells the rows have.",
     },
 )

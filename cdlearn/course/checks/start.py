@@ -32,6 +32,7 @@ check_blind_guess = Prediction(
         "That is in bits. Losses are measured in nats, with the natural logarithm.": round(math.log2(5), 2),
         "That is the probability of a blind guess; the loss is minus its logarithm.": 0.2,
         "That is the number of candidates; the loss is its logarithm.": 5.0,
+        "The sign is wrong: ln p is negative, so the loss is -ln p.": -1.61,
     },
 )
 
@@ -40,8 +41,8 @@ check_loss_curves = Choice(
     praise="The dotted line at 4.54 is the score of heads that say nothing. The heads end a few hundredths of a "
     "nat below it: their answers say something, but this loss hardly rewards it.",
     wrong={
-        "a": "A loss of 0 would ask every head to recognise its partner with certainty among 255 others. Compare the "
-        "curve with its dotted line instead.",
+        "a": "This loss cannot come near 0: among 255 others, a partner never gets the whole share. Compare the curve "
+        "with its dotted line instead.",
         "b": "The fall of the curve alone does not show that. Its last points lie close to the dotted line. What "
         "would heads do that score exactly this line?",
         "d": "Heads that answer 0.5 to everything score 4.54. Where does the orange curve end, above or below?",
@@ -77,7 +78,7 @@ def check_loss_at_start(given):
         diagnose(got, right, slips, f"For {pairs} pairs you give {got:.4f}. {hint}")
     return (
         f"For 128 images that is {math.log(255):.2f}: a loss that stays there shows that nothing was learned. For 128 "
-        "heads it is the same number. Both are dotted lines in the loss figure above."
+        "heads, which come next, it is the same number. Both are dotted lines in the loss figure below."
     )
 
 
@@ -126,7 +127,7 @@ def check_purity(given):
         except Wrong as wrong:
             if "stopped" in str(wrong) and 0 not in clusters:
                 gap = "Here no image is in cluster 0, so there is nothing to count in it: go through clusters.unique()."
-                raise Wrong(f"{wrong}. {gap}") from None
+                raise Wrong(f"{str(wrong).rstrip('.')}. {gap}") from None
             raise
     want = [reference_purity(labels, clusters) for labels, clusters in tried]
     slips = [slips_of_purity(labels, clusters) for labels, clusters in tried]
