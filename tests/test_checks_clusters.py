@@ -96,6 +96,12 @@ def columns(p1, p2, turn=None, own=False, unit=True, rows=False):
     return F.cross_entropy(table, torch.arange(len(y)).roll(turn or len(y) // 2))
 
 
+def stacked_then_turned(p1, p2):
+    y = F.normalize(torch.cat([p1, p2]), dim=1).T
+    similarity = (y @ y.T).fill_diagonal_(-math.inf)
+    return F.cross_entropy(similarity, torch.arange(len(y)).roll(len(y) // 2))
+
+
 def test_the_bug_of_the_cluster_loss_is_found_and_other_slips_are_named():
     assert check_cluster_loss(columns).solved is True
     broken = check_cluster_loss(lambda a, b: columns(a, b, rows=True))
@@ -106,6 +112,8 @@ def test_the_bug_of_the_cluster_loss_is_found_and_other_slips_are_named():
     normalised = check_cluster_loss(lambda a, b: columns(F.normalize(a, dim=1), F.normalize(b, dim=1), unit=False))
     assert normalised.solved is False and "normalise what you compare" in normalised.message
     assert check_cluster_loss(lambda a, b: columns(a, b) + 1).solved is False
+    through = check_cluster_loss(stacked_then_turned)
+    assert through.solved is False and "Transpose each view" in through.message
 
 
 @pytest.mark.parametrize(

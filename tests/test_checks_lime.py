@@ -27,6 +27,14 @@ def hide_anew(image, segments, shown):
     return out
 
 
+def by_values(image, segments, shown):
+    out = image.clone()
+    for number in shown:
+        if number == 0:
+            out[segments == number] = image[segments == number].mean(0)
+    return out
+
+
 def hide_in_place(image, segments, shown):
     image[:] = hide(image, segments, shown)
     return image
@@ -117,7 +125,8 @@ WRONG = [
     (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p).roll(1), "intercept comes first"),
     (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p)[:-1], "S weights, then the intercept"),
     (check_weighted_ridge, lambda v, f, c, p: (line(v, f, c, p)[:-1], 0.3), "two things"),
-    (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p, left=ONES(c)), "where X is shown"),
+    (check_weighted_ridge, lambda v, f, c, p: line(v, f, c, p, left=ONES(c)), "missing in Xᵀ(πf)"),
+    (check_hide_segments, by_values, "runs over the values of shown"),
     (check_weighted_ridge, lambda v, f, c, p: v + f, "stopped with RuntimeError"),
     (check_fidelities, lambda v, f, c: fidelities(v, f, c, of=-1), "the R² of the last head"),
     (check_fidelities, lambda v, f, c: fidelities(v, f, c, of=0), "the R² of the first head"),
@@ -165,5 +174,5 @@ def test_wrong_predictions_of_the_easy_test(guess, words):
 
 def test_the_figure_of_the_tiles():
     assert check_favourite("b").solved is True and check_favourite(...).solved is None
-    for letter, words in {"a": "wrong comparison", "c": "brick", "d": "right tile"}.items():
+    for letter, words in {"a": "wrong comparison", "c": "what a hit is compared with", "d": "right tile"}.items():
         assert check_favourite(letter).solved is False and words in check_favourite(letter).message

@@ -28,6 +28,11 @@ def search(answers, yes, no):
     return torch.cat([answers[:, yes], 1 - answers[:, no]], dim=1).amin(1).argsort(descending=True)
 
 
+def less_the_mean(answers, yes, no):
+    score = answers[:, yes].mean(1) - (answers[:, no].mean(1) if no else 0)
+    return score.argsort(descending=True)
+
+
 def test_right_answers_pass_and_a_stub_is_not_solved():
     assert check_agreement(agreement).solved is True and check_search(search).solved is True
     assert check_search(lambda answers, yes, no: search(answers, yes, no).numpy()).solved is True
@@ -40,12 +45,14 @@ def test_right_answers_pass_and_a_stub_is_not_solved():
     [
         (check_agreement, lambda a, b: [np.corrcoef(x, y)[0, 1] for x, y in zip(a.T, b.T, strict=True)], "their ranks"),
         (check_agreement, lambda a, b: (a - b).abs().mean(0), "it should be"),
+        (check_agreement, lambda a, b: agreement(a.argsort(0).float(), b.argsort(0).float()), "gives an order"),
         (check_agreement, lambda a, b: torch.tensor(1.0), "the shape"),
         (check_search, lambda y, yes, no: search(y, yes, no).flip(0), "turn the order round"),
         (check_search, lambda y, yes, no: search(y, yes, []), "`no` is not looked at"),
         (check_search, lambda y, yes, no: search(y, yes + no, []), "count as wanted"),
         (check_search, lambda y, yes, no: torch.cat([y[:, yes], 1 - y[:, no]], 1).amin(1), "These are scores"),
         (check_search, lambda y, yes, no: (y[:, yes].sum(1) - y[:, no].sum(1)).argsort(descending=True), "By the mean"),
+        (check_search, less_the_mean, "the weakest decides"),
         (check_search, lambda y, yes, no: torch.zeros(30, dtype=torch.long), "named twice"),
     ],
 )

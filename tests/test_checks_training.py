@@ -50,6 +50,8 @@ def test_right_and_untouched(check):
         (lambda t, T, p, w: 2 * rate(t, T, p, w), "½ is missing"),
         (lambda t, T, p, w: rate(t, T, 1, w), "multiply by peak"),
         (lambda t, T, p, w: p * min(1, (t + 1) / max(1, w)) * (1 - t / T), "straight line"),
+        (lambda t, T, p, w: rate(t, max(2, T) - 1, p, w), "counts to steps − 1"),
+        (lambda t, T, p, w: p * (t + 1) / w if t < w else rate(t, T, p, 0), "your cosine is missing"),
         (lambda t, T, p, w: 0.3, "should be"),
         (lambda t, T, p, w: p * min(1, (t + 1) / w) * (1 + math.cos(math.pi * t / T)) / 2, "ZeroDivisionError"),
         (lambda t, T, p, w: torch.ones(3), "should be one number"),

@@ -172,6 +172,8 @@ def check_cluster_loss(given):
                 "You normalise the rows and compare the columns; normalise what you compare": _contrast(
                     F.normalize(p1, dim=1).T, F.normalize(p2, dim=1).T, unit=False
                 ),
+                "You transpose the stack of both views, so a column runs through both. Transpose each view, then "
+                "stack": _stacked(p1, p2),
             },
             f"for {n} images and {k} clusters the loss should be {float(cc.cluster_contrast(p1.log(), p2.log())):.4f}, "
             f"yours is {got:.4f}",
@@ -187,6 +189,11 @@ def _contrast(a: Tensor, b: Tensor, turn: int = 0, own: bool = False, unit: bool
     if not own:
         similarity = similarity.masked_fill(torch.eye(len(rows), dtype=torch.bool), -math.inf)
     return F.cross_entropy(similarity, torch.arange(len(rows)).roll(turn or len(a))).item()
+
+
+def _stacked(p1: Tensor, p2: Tensor) -> float:
+    """The loss if the views are stacked and normalised first, then transposed: K rows, and partners among them."""
+    return _contrast(*F.normalize(torch.cat([p1, p2]), dim=1).T.tensor_split(2), unit=False)
 
 
 check_half = Prediction(

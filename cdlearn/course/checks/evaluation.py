@@ -99,6 +99,8 @@ def check_accuracy(given) -> str:
         "You divide by the number of cells, not of images.": (
             lambda a, b: matched(contingency(a, b)) / contingency(a, b).size
         ),
+        "table[labels, clusters] += 1 counts every cell once, however many images are in it. np.add.at counts them "
+        "all.": lambda a, b: matched((contingency(a, b) > 0).astype(int)) / len(a),
     }
     hint = "Count the table of classes × clusters, match, add up the matched cells, divide by the number of images."
     graded(given, clustering_accuracy, slips, hint)
@@ -200,6 +202,13 @@ def check_ari(given) -> str:
         "Your pairs include every image with itself (Σ n², N² in all). A pair is two different images: n (n − 1) / 2."
     )
     slips[itself] = squares
+
+    def with_itself(a: np.ndarray, b: np.ndarray) -> float:
+        table, pairs = contingency(a, b), len(a) * (len(a) + 1) / 2
+        s, rows, columns = ((t * (t + 1) / 2).sum() for t in (table, table.sum(1), table.sum(0)))
+        return float((s - rows * columns / pairs) / ((rows + columns) / 2 - rows * columns / pairs))
+
+    slips["Your pairs include every image with itself: leave out the diagonal of np.triu_indices, k=1."] = with_itself
     hint = "S = pairs together in both, A = in the classes, B = in the clusters, E = A·B / all pairs: "
     graded(given, adjusted_rand_score, slips, hint + "(S − E) / ((A + B)/2 − E).")
     return "Chance gives 0, whatever the number of clusters; NMI and purity have no such zero."

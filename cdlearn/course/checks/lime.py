@@ -54,6 +54,10 @@ def check_hide_segments(given):
                 "the last segment is never hidden: there are S of them, 0 to S-1": hidden(
                     image, segments, but_last, means
                 ),
+                "your loop runs over the values of shown, which are 0 and 1; it should run over their places, "
+                "range(len(shown))": hidden(
+                    image, segments, torch.tensor([int(shown.all()), *[1] * (len(shown) - 1)]), means
+                ),
                 "nothing is hidden: your copy is the image itself": image,
             },
             otherwise=f"with shown = {shown.tolist()} some pixels are wrong: a segment with 1 keeps its colours, and a "
@@ -140,6 +144,16 @@ def ridge(shown: Tensor, answers: Tensor, counts: Tensor, penalty: float, fixed:
     return found if line else torch.cat([found, torch.zeros(1, dtype=torch.float64)])
 
 
+def half(shown: Tensor, answers: Tensor, counts: Tensor, penalty: float, right: bool) -> Tensor:
+    """:func:`ridge` with the counts in one of its two products only: with the answers (``right``), or with X."""
+    x = torch.cat([shown, torch.ones(len(shown), 1)], 1).double()
+    answers, counts = answers.double(), counts.double()
+    extra = penalty * torch.eye(x.shape[1], dtype=torch.float64)
+    extra[-1, -1] = 0
+    left, answers = (x, counts * answers) if right else (counts[:, None] * x, answers)
+    return torch.linalg.pinv(x.T @ left + extra, hermitian=True) @ (x.T @ answers)
+
+
 @checker
 def check_weighted_ridge(given):
     """Checks ``given(shown (M, S), answers (M,), counts (M,), penalty) -> (S + 1,)``: weights, then the intercept."""
@@ -178,6 +192,12 @@ def check_weighted_ridge(given):
                     shown, answers, counts, 1.0
                 ),
                 "the intercept comes first in your result; it should come last": want.roll(1),
+                "the counts are missing in Xᵀ(πX): they belong in both products": half(
+                    shown, answers, counts, penalty, True
+                ),
+                "the counts are missing in Xᵀ(πf): they belong in both products": half(
+                    shown, answers, counts, penalty, False
+                ),
             },
             otherwise=f"for {copies} copies of {segments} segments you give {[round(v, 3) for v in got.tolist()]}, but "
             f"(Xᵀ π X + λ)⁻¹ Xᵀ π f is {[round(v, 3) for v in want.tolist()]}, where X is shown with a column of ones",

@@ -32,8 +32,8 @@ check_favourite = Choice(
     wrong={
         "a": "Chance is the wrong comparison here. Look down the bright column: what do the heads do that are for "
         "something else?",
-        "c": "The head of the bricks is special, but one good head does not make another one worse. Compare within the "
-        "bright column.",
+        "c": "A head may know its photograph and still miss now and then. The question is what a hit is compared with: "
+        "look down the bright column.",
         "d": "A hit is counted only where the best cell lies on the right tile, however well the line fits. The "
         "question is what a hit of this head is compared with.",
     },

@@ -30,10 +30,10 @@ def check_agreement(given):
                 (ranks[0] - ranks[0].mean(0)) * (ranks[1] - ranks[1].mean(0))
             ).mean(0),
         }
-        otherwise = (
-            f"For {n} images it should be {rounded(want)}, not {rounded(got)}. (One argsort gives an order, and the "
-            "argsort of that gives the ranks.)"
+        slips["One argsort gives an order; the argsort of that order gives the ranks"] = correlation(
+            one.argsort(0), other.argsort(0)
         )
+        otherwise = f"For {n} images it should be {rounded(want)}, not {rounded(got)}."
         diagnose(got.double(), want.double(), slips, otherwise)
     return "A head that ranks two views alike answers to the image; one that does not answers to the crop."
 

@@ -52,6 +52,12 @@ SCHEDULE_SLIPS: dict[str, Callable[[int, int, float, int], float]] = {
     "step 0, so progress is step / steps.": lambda t, T, peak, w: (
         peak * _rise(t, w) * (1 if t < w else 0.5 * (1 + math.cos(math.pi * (t - w) / (T - w))))
     ),
+    "Your cosine counts to steps − 1, so the last step has the rate 0 and learns nothing: progress is step / steps.": (
+        lambda t, T, peak, w: peak * _rise(t, w) * 0.5 * (1 + math.cos(math.pi * t / max(1, T - 1)))
+    ),
+    "While the rate rises, your cosine is missing. Both factors count from step 0, so multiply them.": (
+        lambda t, T, peak, w: peak * (_rise(t, w) if t < w else 0.5 * (1 + math.cos(math.pi * t / T)))
+    ),
     "Your values are shares of the peak: multiply by peak.": lambda t, T, peak, w: schedule(t, T, 1.0, w),
 }
 
