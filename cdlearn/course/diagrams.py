@@ -37,10 +37,13 @@ def image_grid(images: Tensor, columns: int, rows: Sequence[str] = (), titles: S
     return made
 
 
-def pair_matrix(values: Tensor | np.ndarray, title: str, names: Sequence[str] = (), digits: int = 2) -> Figure:
+def pair_matrix(
+    values: Tensor | np.ndarray, title: str, names: Sequence[str] = (), digits: int = 2, what: str = "row"
+) -> Figure:
     """A 2M x 2M matrix of similarities of M pairs, stacked view upon view: positives framed, the diagonal hatched.
 
     values: (2M, 2M); names: of the 2M rows, such as ("a1", "b1", "a2", "b2"). Up to M = 4, the numbers are written in.
+    what: the name of what is compared, for the axes.
     """
     values = np.asarray(values, dtype=float)
     size = len(values)
@@ -59,7 +62,7 @@ def pair_matrix(values: Tensor | np.ndarray, title: str, names: Sequence[str] = 
         frame |= dict(path_effects=[withStroke(linewidth=5, foreground="white")]) if small else {}  # seen in grey print
         axis.add_patch(Rectangle((partner[row], row), 1, 1, **frame))
     axis.tick_params(length=0, rotation=0)
-    axis.set(title=title, xlabel="row k", ylabel="row i")
+    axis.set(title=title, xlabel=f"{what} k", ylabel=f"{what} i")
     return made
 
 

@@ -181,7 +181,7 @@ def notes_on_heads(scores: dict, class_is_new: bool = False) -> dict[int, str]:
     classes.sort(key=lambda row: -row["auc"])
     notes: dict[int, str] = {}
     for row in [*(classes if class_is_new else []), *best.values()]:
-        notes.setdefault(row["head"], f"{row['note']}\nAUC {row['auc']:.2f}")
+        notes.setdefault(row["head"], f"{row['note']}\nAUC {row['auc']:.3f}")
     return notes
 
 
