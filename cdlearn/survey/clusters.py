@@ -21,13 +21,14 @@ STEADY = 0.8  # ARI of half-samples from which on a clustering counts as stable
 
 @dataclass(frozen=True)
 class Clusterings:
-    """k -> what :func:`clustered` gives; k -> silhouette; the k to begin with, whether it is clear, and the advice."""
+    """k -> what :func:`clustered` gives; k -> silhouette, and that by chance; the k to begin with, and the advice."""
 
     parts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     silhouette: dict[int, float] = field(default_factory=dict)
     k: int | None = None
     clear: bool = False
     advice: str = ""
+    chance: dict[int, float] = field(default_factory=dict)
 
 
 def clusterings(
@@ -44,7 +45,7 @@ def clusterings(
     scored = part("silhouettes", lambda: silhouettes(rows, {k: of["of"] for k, of in made.items()}, seed))
     silhouette, chance = (dict(zip(ks, scored[name].tolist(), strict=True)) for name in ("found", "chance"))
     steady = {k: float(of["stability"]) for k, of in made.items()}
-    return Clusterings(made, silhouette, *advised(silhouette, chance, steady))
+    return Clusterings(made, silhouette, *advised(silhouette, chance, steady), chance)
 
 
 def fit(rows: np.ndarray, k: int, seed: int, starts: int = 3) -> KMeans:
