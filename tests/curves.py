@@ -108,12 +108,19 @@ def stages(model: nn.Module, config: Config, some: ImageSet) -> dict[str, Tensor
 
 
 def ends(runs: Path) -> None:
-    """Score the last weights of every run in ``runs`` with several K-means seeds, and keep CD's loss terms."""
-    rows = []
+    """Score the last weights of every finished run in ``runs`` with several K-means seeds, and keep CD's loss terms.
+
+    Runs that are in the record already are not scored again.
+    """
+    rows = recorded(RECORDS / "curves-ends.csv")
     for run in sorted(runs.glob("curves-*")):
         model, config = checkpoint.load_model(run)
         name, done = run.name.split("-")[1], pd.read_csv(run / "metrics.csv")
-        some = drawn(load(config.data, config.size, config.limit, config.seed, stored=config.stored), config)
+        images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
+        known = any((row["images"], row["method"]) == (name, named(config)) for row in rows)
+        if known or len(done) < config.epochs_for(len(images)):
+            continue
+        some = drawn(images, config)
         base = {"images": name, "method": named(config), "seed": config.seed, "epochs": len(done)}
         for stage, values in stages(model, config, some).items():
             scores = cluster_scores(values, some.labels, seeds=SEEDS)

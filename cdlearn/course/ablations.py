@@ -40,7 +40,7 @@ def claims_figure(lines: list[dict], scores: Sequence[tuple[Sequence, Sequence]]
     axis.scatter([], [], marker="o", color=WITH, label="with (CD)")
     axis.scatter([], [], marker="s", facecolors="white", edgecolors=WITHOUT, label="without")
     axis.set_yticks(range(len(lines)), [line["claim"] for line in lines])
-    axis.set(title=title, xlabel="NMI of K-means (0 to 1)", ylim=(len(lines) - 0.5, -0.5))
+    axis.set(title=title, xlabel="NMI of K-means (a part of 0 to 1)", ylim=(len(lines) - 0.5, -0.5))
     grid(axis, "x")
     axis.legend(fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(1.0, -0.02), frameon=False)
     return made
@@ -50,15 +50,18 @@ def in_full(lines: list[dict]) -> str:
     """Comparisons with gap, interval, corrected p and seeds, one per line of a cell of a table."""
     parts = [
         f"**{line['regime']}: {line['stage']} {line['gap']:+.3f}** [{line['low']:+.3f}, {line['high']:+.3f}], "
-        f"Holm's p {line['holm']:.3f}, {line['seeds']} seeds"
+        f"Holm's p {line['holm']:.2g}, {line['seeds']} seeds"
         for line in lines
     ]
     return "<br>".join(parts) or "nowhere"
 
 
 def in_short(lines: list[dict]) -> str:
-    """Comparisons that show nothing: the gap alone."""
-    return "<br>".join(f"{line['regime']}: {line['stage']} {line['gap']:+.3f}" for line in lines) or "nowhere"
+    """Comparisons that show nothing: the gaps alone, one line per data set."""
+    gaps: dict[str, list[str]] = {}
+    for line in lines:
+        gaps.setdefault(line["regime"], []).append(f"{line['stage']} {line['gap']:+.3f}")
+    return "<br>".join(f"{regime}: {', '.join(of)}" for regime, of in gaps.items()) or "nowhere"
 
 
 def table(rows: pd.DataFrame, name: str) -> Markdown:
