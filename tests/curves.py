@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from budget import RECORDS, recorded
 from matplotlib.ticker import EngFormatter
 from torch import Tensor, nn
 
@@ -30,7 +31,6 @@ from cdlearn.runtime.commandline import settings_parser
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import Trainer, fit, fresh_model
 
-RECORDS = Path(__file__).resolve().parent.parent / "figures" / "records"
 POINTS, SCORED, SEEDS = 15, 10_000, 5  # looks, images at each, K-means seeds at the end
 UNTRAINED = "untrained"
 DATA = {"tiny10": "tiny10: 5,000 photographs", "cifar10": "CIFAR-10 (JPEG copy): 60,000 images"}
@@ -116,9 +116,11 @@ def ends(runs: Path) -> None:
     for run in sorted(runs.glob("curves-*")):
         model, config = checkpoint.load_model(run)
         name, done = run.name.split("-")[1], pd.read_csv(run / "metrics.csv")
+        run_of = (name, named(config), config.seed)
+        if any((row["images"], row["method"], int(row["seed"])) == run_of for row in rows):
+            continue
         images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
-        known = any((row["images"], row["method"]) == (name, named(config)) for row in rows)
-        if known or len(done) < config.epochs_for(len(images)):
+        if len(done) < config.epochs_for(len(images)):
             continue
         some = drawn(images, config)
         base = {"images": name, "method": named(config), "seed": config.seed, "epochs": len(done)}
@@ -130,11 +132,6 @@ def ends(runs: Path) -> None:
             (RECORDS / "curves").mkdir(exist_ok=True)
             done.drop(columns=["seconds", "views/s"]).to_csv(RECORDS / "curves" / f"{name}-cd.csv", index=False)
     pd.DataFrame(rows).to_csv(RECORDS / "curves-ends.csv", index=False)
-
-
-def recorded(path: Path) -> list[dict]:
-    with path.open(newline="") if path.exists() else open("/dev/null") as file:
-        return list(csv.DictReader(file))
 
 
 def append(path: Path, row: dict) -> None:
