@@ -2,6 +2,7 @@
 
     python tests/curves.py tiny10 --data path/to/tiny10 --method cd --views 5000000
     python tests/curves.py tiny10 --data path/to/tiny10 --method cd --alpha 0 --views 5000000
+    python tests/curves.py --ends       # the ends of all runs, with five K-means seeds: records/curves-ends.csv
     python tests/curves.py --chart      # figures/curves.png and curves.md, from all records
 
 A call that was cut goes on where it stopped. At about fifteen numbers of views, evenly spaced by their logarithm, both
@@ -16,10 +17,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from budget import RECORDS, recorded
 from matplotlib.ticker import EngFormatter
+from torch import Tensor, nn
 
+from cdlearn import checkpoint
 from cdlearn.config import Config
-from cdlearn.data import load
+from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import cluster_scores, embed, knn_accuracy, never_trained, raw_pixels
 from cdlearn.results import plots
 from cdlearn.runtime import streams
@@ -27,8 +31,7 @@ from cdlearn.runtime.commandline import settings_parser
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import Trainer, fit, fresh_model
 
-RECORDS = Path(__file__).resolve().parent.parent / "figures" / "records"
-POINTS, SCORED = 15, 10_000
+POINTS, SCORED, SEEDS = 15, 10_000, 5  # looks, images at each, K-means seeds at the end
 UNTRAINED = "untrained"
 DATA = {"tiny10": "tiny10: 5,000 photographs", "cifar10": "CIFAR-10 (JPEG copy): 60,000 images"}
 LINES = (  # method and stage of the record, label, colour, mark, line
@@ -50,18 +53,17 @@ def looks(epochs: int) -> set[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=DATA, help="which record, records/curves-NAME.csv")
-    parser.add_argument("--chart", action="store_true", help="draw the records and train nothing")
+    parser.add_argument("--ends", action="store_true", help="score the ends of the runs in runs/, and train nothing")
+    parser.add_argument("--chart", action="store_true", help="draw the records, and train nothing")
     asked, options = parser.parse_known_args()
-    if asked.chart:
-        return chart(RECORDS.parent)
+    if asked.ends or asked.chart:
+        return ends(Path("runs")) if asked.ends else chart(RECORDS.parent)
     if asked.name is None:
         parser.error(f"name a record ({', '.join(DATA)}), or give --chart")
     given = vars(settings_parser("curves", "", Config, {"preset": ()}).parse_args(options))
     config = Config.preset("laptop", **given)
     images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
-    drawn = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))[:SCORED].sort().values
-    some, path = images.take(drawn), RECORDS / f"curves-{asked.name}.csv"
-    what = config.method + (f", alpha {config.alpha:g}" if config.method == "cd" else "")
+    some, path, what = drawn(images, config), RECORDS / f"curves-{asked.name}.csv", named(config)
     out = Path("runs") / f"curves-{asked.name}-{what.replace(', ', '-').replace(' ', '')}-s{config.seed}"
 
     def score(method: str, features: dict, epoch: int, views: int) -> None:
@@ -75,9 +77,7 @@ def main() -> None:
         epoch = trainer.history[-1]["epoch"]
         if epoch not in looks(trainer.epochs):
             return
-        features = embed(trainer.model, some.images, config.size, amp=config.amp)
-        if hasattr(trainer.model, "untrained_output"):
-            features["heads never trained"] = never_trained(trainer.model, features["backbone"], config.seed)
+        features = stages(trainer.model, config, some)
         score(what, features, epoch, 2 * trainer.step * config.batch_size)
 
     if not any(row["method"] == UNTRAINED for row in recorded(path)):
@@ -88,9 +88,50 @@ def main() -> None:
     fit(config, images, out, resume=(out / "checkpoint.pt").exists(), after_epoch=look)
 
 
-def recorded(path: Path) -> list[dict]:
-    with path.open(newline="") if path.exists() else open("/dev/null") as file:
-        return list(csv.DictReader(file))
+def drawn(images: ImageSet, config: Config) -> ImageSet:
+    """Those that are scored."""
+    order = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))
+    return images.take(order[:SCORED].sort().values)
+
+
+def named(config: Config) -> str:
+    """The method, and for CD the weight of its entropy."""
+    return config.method + (f", alpha {config.alpha:g}" if config.method == "cd" else "")
+
+
+def stages(model: nn.Module, config: Config, some: ImageSet) -> dict[str, Tensor]:
+    """Both stages, and for CD heads never trained."""
+    features = embed(model, some.images, config.size, amp=config.amp)
+    if hasattr(model, "untrained_output"):
+        features["heads never trained"] = never_trained(model, features["backbone"], config.seed)
+    return features
+
+
+def ends(runs: Path) -> None:
+    """Score the last weights of every finished run in ``runs`` with several K-means seeds, and keep CD's loss terms.
+
+    Runs that are in the record already are not scored again.
+    """
+    rows = recorded(RECORDS / "curves-ends.csv")
+    for run in sorted(runs.glob("curves-*")):
+        model, config = checkpoint.load_model(run)
+        name, done = run.name.split("-")[1], pd.read_csv(run / "metrics.csv")
+        run_of = (name, named(config), config.seed)
+        if any((row["images"], row["method"], int(row["seed"])) == run_of for row in rows):
+            continue
+        images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
+        if len(done) < config.epochs_for(len(images)):
+            continue
+        some = drawn(images, config)
+        base = {"images": name, "method": named(config), "seed": config.seed, "epochs": len(done)}
+        for stage, values in stages(model, config, some).items():
+            scores = cluster_scores(values, some.labels, seeds=SEEDS)
+            rows.append(base | {"stage": stage} | scores | {"knn": round(knn_accuracy(values, some.labels), 4)})
+            print(rows[-1], flush=True)
+        if named(config) == "cd, alpha 1":
+            (RECORDS / "curves").mkdir(exist_ok=True)
+            done.drop(columns=["seconds", "views/s"]).to_csv(RECORDS / "curves" / f"{name}-cd.csv", index=False)
+    pd.DataFrame(rows).to_csv(RECORDS / "curves-ends.csv", index=False)
 
 
 def append(path: Path, row: dict) -> None:
@@ -107,31 +148,39 @@ def chart(home: Path) -> None:
     """Write curves.png (a row per data set; NMI, kNN) and curves.md (where each line ends) into the folder ``home``."""
     records = {name: pd.read_csv(home / "records" / f"curves-{name}.csv") for name in DATA}
     made, axes = plots.figure(2, 2, 5.2, 3.7)
-    ends = ["| images | method | stage | views | NMI | kNN |", "|---" * 6 + "|"]
     for (name, record), pair in zip(records.items(), axes, strict=True):
         for axis, score, unit in zip(pair, ("nmi", "knn"), ("NMI (0 to 1)", "kNN accuracy (0 to 1)"), strict=True):
             for method, stage, label, colour, mark, line in LINES:
                 some = record[(record["method"] == method) & (record["stage"] == stage)].sort_values("views")
                 style = dict(color=plots.COLOURS[colour], marker=mark, linestyle=line, markersize=4.5)
-                axis.plot(
-                    some["views"], some[score], label=label, markerfacecolor="white" if line == "--" else None, **style
-                )
+                style |= {"markerfacecolor": "white"} if line == "--" else {}
+                axis.plot(some["views"], some[score], label=label, **style)
             for stage, line in (("raw pixels", "-."), ("random network", (0, (1, 3)))):
                 at = record[(record["method"] == UNTRAINED) & (record["stage"] == stage)][score].iloc[0]
                 axis.axhline(at, color="0.4", linestyle=line, linewidth=1.2, label=stage)
-            axis.set(title=f"{DATA[name]}, {unit.split(' (')[0]}", xlabel="views (log)", ylabel=unit, xscale="log")
+            axis.set(
+                title=f"{DATA[name]}, {unit.split(' (')[0]}",
+                xlabel="views (log)",
+                ylabel=unit,
+                xscale="log",
+                xlim=(8e3, 7e6),
+            )
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             plots.grid(axis)
-        for row in record[record["views"] == record.groupby("method")["views"].transform("max")].to_dict("records"):
-            cells = (name, row["method"], row["stage"], f"{row['views']:,}", f"{row['nmi']:.3f}", f"{row['knn']:.3f}")
-            ends.append(f"| {' | '.join(cells)} |")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     made.savefig(home / "curves.png")
+    lines = ["| images | method | stage | NMI | ARI | ACC | kNN |", "|---" * 7 + "|"]
+    for row in pd.read_csv(home / "records" / "curves-ends.csv").to_dict("records"):
+        cells = [f"{row[key]:.3f} ± {row[f'{key}_std']:.3f}" for key in ("nmi", "ari", "acc")]
+        lines.append(
+            f"| {' | '.join([row['images'], row['method'], row['stage'], *cells, format(row['knn'], '.3f')])} |"
+        )
     title = (
-        "# NMI and kNN at the end of the long runs\n\nMeasured with `python tests/curves.py`; one seed each (42).\n\n"
+        "# The ends of the long runs\n\nMeasured with `python tests/curves.py --ends`: one training seed each (42), "
     )
-    (home / "curves.md").write_text(title + "\n".join(ends) + "\n")
+    title += "mean ± standard deviation over five K-means seeds.\n\n"
+    (home / "curves.md").write_text(title + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from budget import RECORDS, recorded
 from matplotlib.figure import Figure
 from scipy.stats import ttest_ind, ttest_rel
 
@@ -29,7 +30,7 @@ from cdlearn.results.tables import holm
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit
 
-RECORD = Path(__file__).resolve().parent.parent / "figures" / "records" / "regimes.csv"
+RECORD = RECORDS / "regimes.csv"
 REGIMES = {
     "patches": dict(data="patches"),  # the first command's
     "patches, many steps": dict(data="patches", limit=512, epochs=200, batch_size=32),  # 3,200 steps on 512 pieces
@@ -73,10 +74,6 @@ def measure(regime: str, arm: str, seed: int, changes: dict) -> dict:
         between = np.corrcoef(y.numpy(), rowvar=False)[np.triu_indices(y.shape[1], 1)]
         row["correlation"] = round(float(np.nanmean(np.abs(between))), 4)
     return row | {"machine": cpu_kind()}
-
-
-def recorded(path: Path) -> list[dict]:
-    return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
 
 
 def write(path: Path, rows: list[dict]) -> None:

@@ -50,7 +50,7 @@ def in_full(lines: list[dict]) -> str:
     """Comparisons with gap, interval, corrected p and seeds, one per line of a cell of a table."""
     parts = [
         f"**{line['regime']}: {line['stage']} {line['gap']:+.3f}** [{line['low']:+.3f}, {line['high']:+.3f}], "
-        f"Holm's p {line['holm']:.3f}, {line['seeds']} seeds"
+        f"Holm's p {line['holm']:.2g}, {line['seeds']} seeds"
         for line in lines
     ]
     return "<br>".join(parts) or "nowhere"
