@@ -18,7 +18,8 @@ def said(line: dict) -> str:
     """The measured gap with its interval, and the verdict, in two lines of text."""
     gap = f"{line['gap']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}]"
     small = "p < 0.001" if line["p"] < 0.001 else f"p = {line['p']:.3f}"
-    return f"{gap}  {small}, Holm's p {line['holm']:.3f}\n{line['verdict']} ({line['seeds']} seeds)"
+    corrected = "p < 0.001" if line["holm"] < 0.0005 else f"p {line['holm']:.3f}"
+    return f"{gap}  {small}, Holm's {corrected}\n{line['verdict']} ({line['seeds']} seeds)"
 
 
 def claims_figure(lines: list[dict], scores: Sequence[tuple[Sequence, Sequence]], title: str) -> Figure:
