@@ -67,6 +67,7 @@ RIGHT = (
     (check_follow, follow),
     (check_follow, lerped),
     (check_variance, short),
+    (check_variance, lambda z: F.relu(1 - z.std(0)).mean()),
     (check_budget, "c"),
     (check_budget, " C) "),
 )
@@ -99,7 +100,7 @@ WRONG = (
     (check_variance, lambda z: F.relu(1 - torch.sqrt(z.var(0) + 1e-4)).sum(), "take their mean"),
     (check_variance, lambda z: F.relu(1 - torch.sqrt(z.var(0, correction=0) + 1e-4)).mean(), "instead of N - 1"),
     (check_variance, lambda z: F.relu(torch.sqrt(z.var(0) + 1e-4) - 1).mean(), "The sign is wrong"),
-    (check_variance, lambda z: F.relu(1 - z.std(0)).mean(), "the root of 0"),
+    (check_variance, lambda z: F.relu(1 - z.var(0).sqrt()).mean(), "the root of 0"),
     (check_variance, lambda z: z.mean(), "it should be"),
     (check_budget, "a", "how long each was allowed"),
     (check_budget, "b", "One seed"),
