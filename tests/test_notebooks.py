@@ -77,6 +77,15 @@ def test_figures_are_small_and_there_is_one(path):
     assert all(len(base64.b64decode(image)) < 150_000 for image in images)
 
 
+@run
+def test_every_stored_figure_says_in_words_what_it_shows(path):
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                about = output.metadata.get("image/png", {})
+                assert len(about.get("alt", "")) > 10 and about.get("width", 0) > 100, (about, cell.source)
+
+
 def exercises(path):
     """(stub, its kind, the code of its solution) of every exercise; the solution lies folded in the text below it."""
     found, cells = [], nbformat.read(path, 4).cells

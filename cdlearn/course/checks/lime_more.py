@@ -27,7 +27,7 @@ check_lonely = Prediction(
 
 check_favourite = Choice(
     right="b",
-    praise="Read down the column: most heads point to this photograph about as often, whatever they are for. A hit "
+    praise="Read down the column: heads of other photographs point to this one as often as its own. A hit "
     "counts only where a head points to its own photograph more often than the other heads do.",
     wrong={
         "a": "Chance is the wrong comparison here. Look down the bright column: what do the heads do that are for "
