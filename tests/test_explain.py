@@ -231,7 +231,7 @@ def test_drawings(images):
         attended(four, rows, "masked").axes[0].images[1].get_array()[..., 3].min() == 0
     )  # attended parts are not covered
     drawn = weight_maps(images, rows[0], titles=["a", "b"])
-    assert sum(len(axis.texts) for axis in drawn.axes) == 2 * 16 + 2
+    assert sum(len(axis.texts) for axis in drawn.axes) == 2 * (16 + 1) + 2  # a weight per segment, the largest, names
     with pytest.raises(ValueError, match="unknown form 'outline'"):
         attended(four, rows, "outline")
     with pytest.raises(ValueError, match="2 images for 4 explanations"):

@@ -75,10 +75,15 @@ def attended(
         mask = positive_regions(one, most)
         outline(axis, mask) if form == "boundaries" else mask_out(axis, mask)
         limit(axis, mask)
-        axis.text(
-            0.5, -0.03, f"y = {one.answer:.2f}", transform=axis.transAxes, ha="center", va="top", fontsize=7.5,
-        )  # fmt: skip
+        note(axis, f"y = {one.answer:.2f}")
     return made
+
+
+def note(axis: Axes, text: str) -> None:
+    """A line of small print below a panel: a point below it, however large it is."""
+    axis.annotate(
+        text, (0.5, 0), (0, -1), "axes fraction", textcoords="offset points", ha="center", va="top", fontsize=7.5
+    )
 
 
 def weight_maps(
@@ -86,17 +91,20 @@ def weight_maps(
 ) -> Figure:
     """Above each image, below the weight of every segment: orange raises the answer, purple lowers it.
 
-    images: uint8 (C, 3, H, W); explained: C of them. Colours are relative to each image's largest weight; up to 25
-    segments have their weight written in, in hundredths and with its sign, so that nothing hangs on the colours.
+    images: uint8 (C, 3, H, W); explained: C of them. Colours are relative to each image's largest weight, which stands
+    below it; up to 25 segments have their weight written in, in hundredths and with its sign, so that nothing hangs on
+    the colours.
     """
     made, axes = panels(2, len(images), rows or ["image", "100 × weight"], titles, 1.25)
     for column, one in enumerate(explained):
         top, below = axes[:, column]
         top.imshow(images[column].permute(1, 2, 0).numpy(), interpolation="nearest")
+        limit(top, one.segments)
         most = np.abs(one.weights).max() or 1.0
         below.imshow(one.weights[one.segments], cmap="PuOr_r", vmin=-most, vmax=most, interpolation="nearest")
         below.add_collection(LineCollection(borders(one.segments), colors="0.3", linewidths=0.5))
         limit(below, one.segments)
+        note(below, f"largest |weight|: {most:.3f}")
         digits = 0 if most >= 0.0995 else 1
         for number, weight in enumerate(one.weights) if len(one.weights) <= 25 else ():
             down, right = np.argwhere(one.segments == number).mean(0)
