@@ -220,8 +220,8 @@ check_rising = Choice(
         "a": "The digits have ten classes, and yet NMI is higher at K = 20. If the highest NMI showed the right "
         "number, it would have to be highest at 10.",
         "c": "The bars of raw pixels rise as well, and raw pixels train nothing. So it is not about training.",
-        "d": "Read the bars again: from K = 5 to K = 20 CC's own clusters gain least of all. And raw pixels, which "
-        "train nothing, gain as well.",
+        "d": "Read the bars again: from K = 5 to K = 20 CC's own clusters gain little, and raw pixels, which train "
+        "nothing, gain far more.",
     },
 )
 
