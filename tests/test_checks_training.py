@@ -185,7 +185,7 @@ def test_a_wrong_step(wrong, says):
     [
         (..., None, "Predict"),
         (4.0, True, "ends slightly above"),
-        (3.985, True, "4.08"),
+        (3.985, True, "4.09"),
         (5.54, False, "where the loss begins"),
         (3.57, False, "right angles"),
         (0, False, "out of reach"),

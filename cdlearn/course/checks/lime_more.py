@@ -27,8 +27,8 @@ check_lonely = Prediction(
 
 check_favourite = Choice(
     right="b",
-    praise="Read down the column: the head of grass and tissue points to the gravel as often as the gravel's own head. A "
-    "hit counts only where no head of another photograph points there as often.",
+    praise="Read down the column: the head of grass and tissue points to the gravel as often as the gravel's own head. "
+    "A hit counts only where no head of another photograph points there as often.",
     wrong={
         "a": "Chance is the wrong comparison here. Look down the bright column: what do the heads do that are for "
         "something else?",
