@@ -120,13 +120,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny10", type=Path, help="folder of whole photographs; left out if not given")
     parser.add_argument("--regimes", nargs="+", choices=("motifs", "patches", "tiny10"), help="all if not given")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[42, 43, 44, 45, 46])
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     regimes = {"motifs": dict(data="motifs"), "patches": REGIMES["patches"]}
     if asked.tiny10:
         regimes["tiny10"] = dict(data=str(asked.tiny10), views=120_000)
-    for seed, regime, arm in product(asked.seeds, asked.regimes or regimes, [] if asked.table else ARMS):
+    for seed, regime, arm in product(asked.seeds, asked.regimes or regimes, [] if asked.table else asked.arms):
         if (regime, arm, str(seed)) not in {(row["regime"], row["arm"], row["seed"]) for row in known()}:
             about = {"regime": regime, "arm": arm, "seed": seed}
             row = measure(regimes[regime] | ARMS[arm], about, single_heads if regime == "motifs" else None)
