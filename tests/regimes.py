@@ -12,6 +12,7 @@ share of answers beyond 0.1 and 0.9, and the mean correlation (absolute) between
 import argparse
 import csv
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_ind, ttest_rel
 
 from cdlearn.config import Config
-from cdlearn.data import load
+from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import agreement, clusterings, knn_accuracy, place
 from cdlearn.results.closing import stages
 from cdlearn.results.plots import COLOURS, MARKS, figure, grid
@@ -48,13 +49,13 @@ ARMS = {
 }
 
 
-def measure(regime: str, arm: str, seed: int, changes: dict) -> dict:
-    """Train and score one run."""
-    config = Config.preset("laptop", **REGIMES[regime] | ARMS[arm] | changes | {"seed": seed})
-    images = load(config.data, config.size, config.limit, 42)  # the same images for all seeds: they differ in one thing
+def measure(settings: dict, about: dict, more: Callable[[np.ndarray, ImageSet], dict] | None = None) -> dict:
+    """Train and score one run: what it is ``about`` (its regime, arm and seed), its scores, and what ``more`` finds."""
+    config = Config.preset("laptop", **settings | {"seed": about["seed"]})
+    images = load(config.data, config.size, config.limit, 42, stored=config.stored)  # the same for all seeds
     began = time.process_time()
     model = fit(config, images)
-    row = {"regime": regime, "arm": arm, "seed": seed, "cpu s": round(time.process_time() - began)}
+    row = about | {"cpu s": round(time.process_time() - began)}
     features = stages(model, config, images.images)
     unseen = stages(model, config, images.held_out.images, features["backbone"]) if images.held_out else {}
     labels, k = images.labels.numpy(), len(images.labels.unique())
@@ -73,6 +74,7 @@ def measure(regime: str, arm: str, seed: int, changes: dict) -> dict:
         row["decided"] = round(((y < 0.1) | (y > 0.9)).float().mean().item(), 4)
         between = np.corrcoef(y.numpy(), rowvar=False)[np.triu_indices(y.shape[1], 1)]
         row["correlation"] = round(float(np.nanmean(np.abs(between))), 4)
+    row |= more(features["output"].numpy(), images) if more else {}
     return row | {"machine": cpu_kind()}
 
 
@@ -95,11 +97,11 @@ CLAIMS = (  # the paper's tables, what is claimed to be better, than what
 )
 
 
-def comparisons(rows: list[dict]) -> pd.DataFrame:
+def comparisons(rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS) -> pd.DataFrame:
     """A line per regime, claim and stage: the difference of the NMI over seeds, its 95% interval, p, Holm's p."""
     found = []
     for regime in dict.fromkeys(row["regime"] for row in rows):
-        for claim, better, worse in CLAIMS:
+        for claim, better, worse in claims:
             for stage in ("h", "y"):
                 other = "never trained" if better == worse else stage
                 a, b = (
@@ -175,7 +177,7 @@ def main() -> None:
             for arm in asked.arms:
                 done = {(row["regime"], row["arm"], int(row["seed"])) for row in recorded(asked.record)}
                 if (regime, arm, seed) not in done:
-                    row = measure(regime, arm, seed, {})
+                    row = measure(REGIMES[regime] | ARMS[arm], {"regime": regime, "arm": arm, "seed": seed})
                     write(asked.record, [*recorded(asked.record), row])
                     print(row, flush=True)
 

@@ -1,0 +1,62 @@
+"""The table of heads mended: its means, its comparisons, its figure, and its errors."""
+
+import mended
+import numpy as np
+import pytest
+from regimes import comparisons
+
+from cdlearn.runtime.commandline import guarded
+
+
+@pytest.fixture
+def rows():
+    """Three seeds of three arms on one set of images, as read from a record: everything is text."""
+    found = []
+    for seed in (1, 2, 3):
+        for arm, y in (("CD", 0.2), ("SimCLR", 0.3), ("mended", 0.5)):
+            scores = {"nmi h": 0.4, "nmi y": y + 0.01 * seed, "knn y": 0.6}
+            if arm != "SimCLR":
+                scores |= {"nmi never trained": 0.25 + 0.001 * seed**2, "correlation": 0.3}
+            about = {"regime": "motifs", "arm": arm, "seed": str(seed)}
+            found.append(about | dict.fromkeys(mended.COLUMNS, "") | {k: str(v) for k, v in scores.items()})
+    return found
+
+
+def test_the_table_has_means_and_spreads_and_leaves_out_what_an_arm_has_not(rows):
+    lines = mended.table(rows).splitlines()
+    assert len(lines) == 2 + 3 and lines[2].startswith("| motifs | CD | 3 |")
+    assert "0.220 ± 0.010" in lines[2] and "0.320 ± 0.010" in lines[3] and "0.520 ± 0.010" in lines[4]
+    assert lines[3].split("|")[6].strip() == "", "SimCLR has no heads to leave untrained"
+
+
+def test_mended_heads_are_compared_with_published_ones_with_simclr_and_with_themselves_untrained(rows):
+    found = comparisons(rows, mended.CLAIMS).set_index(["claim", "stage"])
+    gaps = {claim: line["difference"] for (claim, stage), line in found.iterrows() if stage == "y"}
+    assert gaps == {
+        "mended heads over CD": pytest.approx(0.3),
+        "mended heads over SimCLR": pytest.approx(0.2),
+        "mended heads over the same never trained": pytest.approx(0.265, abs=0.002),
+    }
+
+
+def test_the_chart_draws_a_panel_for_each_set_of_images(rows):
+    figure = mended.chart(rows + [row | {"regime": "patches"} for row in rows])
+    assert [axis.get_title() for axis in figure.axes] == ["motifs", "patches"]
+
+
+def test_single_heads_that_copy_an_attribute_know_it():
+    generator = np.random.default_rng(0)
+    attributes = {name: generator.integers(2, size=400) for name in ("form", "scale")}
+    y = np.stack([attributes["form"], attributes["scale"]], 1) + generator.normal(0, 0.01, (400, 2))
+    images = type("Images", (), {"attributes": attributes})
+    found = mended.single_heads(y, images)
+    assert found["best"] == 1 and found["D forest"] > 0.9
+    assert mended.single_heads(generator.normal(size=(400, 2)), images)["best"] < 0.65
+
+
+def test_a_missing_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mended, "RECORD", tmp_path / "mended.csv")
+    argv = ["mended.py", "--tiny10", str(tmp_path / "nowhere"), "--regimes", "tiny10", "--seeds", "42"]
+    monkeypatch.setattr("sys.argv", argv)
+    assert guarded(mended.main) == 2
+    assert "nowhere" in capsys.readouterr().err and not (tmp_path / "mended.csv").exists()
