@@ -104,7 +104,7 @@ def chart(rows: list[dict]) -> Figure:
 def report() -> None:
     """Write mended.md and mended.png beside the record's folder."""
     rows, home = known(), RECORDS.parent
-    tests = comparisons(rows, CLAIMS)
+    tests = comparisons(rows, CLAIMS, paired=True)  # runs of one seed share first weights, order and views
     lines = ["| images | claim | scored on | seeds | NMI | other | difference [95%] | p | Holm's p |", "|---" * 9 + "|"]
     for row in tests.to_dict("records"):
         gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"

@@ -97,8 +97,13 @@ CLAIMS = (  # the paper's tables, what is claimed to be better, than what
 )
 
 
-def comparisons(rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS) -> pd.DataFrame:
-    """A line per regime, claim and stage: the difference of the NMI over seeds, its 95% interval, p, Holm's p."""
+def comparisons(
+    rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS, paired: bool = False
+) -> pd.DataFrame:
+    """A line per regime, claim and stage: the difference of the NMI over seeds, its 95% interval, p, Holm's p.
+
+    Welch's test, or, where ``paired``, a t test of the differences between runs of the same seed.
+    """
     found = []
     for regime in dict.fromkeys(row["regime"] for row in rows):
         for claim, better, worse in claims:
@@ -111,9 +116,11 @@ def comparisons(rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIM
                 if min(len(a), len(b)) < 2 or (better == worse and stage == "h"):
                     continue
                 line = {"regime": regime, "claim": claim, "stage": stage, "seeds": min(len(a), len(b))}
-                one, two = list(a.values()), list(b.values())
+                together = paired or better == worse
+                common = [seed for seed in a if seed in b]
+                one, two = ([of[seed] for seed in (common if together else of)] for of in (a, b))
                 line |= {"better": np.mean(one), "other": np.mean(two), "difference": np.mean(one) - np.mean(two)}
-                test = ttest_rel(one, two) if better == worse else ttest_ind(one, two, equal_var=False)
+                test = ttest_rel(one, two) if together else ttest_ind(one, two, equal_var=False)
                 low, high = test.confidence_interval()
                 found.append(line | {"low": low, "high": high, "p": test.pvalue})
     table = pd.DataFrame(found)
