@@ -6,8 +6,9 @@ Both train the same network on the same images, held in memory, at the same size
 turns. lightly brings its transforms (as it advises for small images: half the colour strength, no blur), its projection
 head and its loss, in float32, one forward pass per view, with ``--workers`` loader processes that are up before the
 clock starts. From us it gets the optimizer, the learning rate, the crop range, and a schedule that falls with the time.
-Any setting of cdlearn may be given; ``--methods`` names ours. Prints the views, NMI and kNN of both with their ratio;
-adds a row per run to figures/records/peer.csv. Needs the optional package lightly.
+Any setting of cdlearn may be given; ``--methods`` names ours, and ``--only NAME`` adds ours with other settings. Prints
+the views, NMI and kNN of both with their ratio; adds a row per run to figures/records/peer.csv. Needs the optional
+package lightly.
 
 The clock is fair on a machine that does nothing else. Where others compute too, three processes get more of it than
 one: ``--by processor`` counts the processor's seconds of the training and its loaders instead. The record has both.
@@ -156,6 +157,7 @@ def main() -> None:
         "--drawn", type=int, default=7, help="seed by which --limit draws images: the same for all runs"
     )
     parser.add_argument("--methods", nargs="+", default=["simclr"], help="ours")
+    parser.add_argument("--only", metavar="NAME", help="do not train lightly's again; NAME is this way's in the record")
     parser.add_argument("--workers", type=int, default=2, help="loader processes of lightly")
     parser.add_argument("--record", type=Path, default=RECORDS / "peer.csv")
     asked, options = parser.parse_known_args()
@@ -174,7 +176,7 @@ def main() -> None:
     print(f"{len(images):,} images of {first.data}, {first.size} px, {budget} each; {machine}", flush=True)
     rows = []
     for seed in asked.seeds:
-        for way in (THEIRS, *asked.methods):
+        for way in asked.methods if asked.only else (THEIRS, *asked.methods):
             changes = {"seed": seed} | ({"amp": False, "method": "simclr"} if way == THEIRS else {"method": way})
             config = Config.preset(first.rung, device="cpu", **given | changes)
             if way == THEIRS:
@@ -183,7 +185,12 @@ def main() -> None:
                 model, took = train_ours(config, images, asked.seconds, asked.by)
             gc.collect()  # ends lightly's workers: idle ones would take the cores from ours
             row = {"data": Path(first.data).name, "images": len(images), "size": config.size, "budget": budget}
-            row |= {"seed": seed, "way": way} | took | scores(model, images, config)[0] | {"machine": machine}
+            row |= (
+                {"seed": seed, "way": asked.only or way}
+                | took
+                | scores(model, images, config)[0]
+                | {"machine": machine}
+            )
             rows.append(row)
             append(asked.record, row)
             told = ", ".join(f"{name} {row[name]}" for name in ("seconds", "processor s", *SHOWN))
