@@ -169,7 +169,7 @@ check_budget = Choice(
     wrong={
         "a": "Both charts show the same methods. What differs is how long each was allowed to train, so at most one of "
         "the two can be taken as a ranking for your budget.",
-        "b": "One seed, one data set and settings that were searched for one of the methods only: the chart ranks what "
+        "b": "One seed, one data set and one setting for each method: the chart ranks what "
         "was tried, and not the ideas.",
         "d": "A loss is measured in the units of its own formula. VICReg's starts far above SimCLR's, whatever it has "
         "learned.",
