@@ -152,4 +152,4 @@ def test_notes_name_the_best_head_of_each_attribute():
         {"attribute": "tone", "value": "light", "head": 3, "auc": 0.7},
         {"attribute": "tone", "value": "dark", "head": 5, "auc": 0.9},
     ]
-    assert closing.notes_on_heads({"heads": rows}) == {5: "knows tone\nAUC 0.90"}
+    assert closing.notes_on_heads({"heads": rows}) == {5: "knows tone\nAUC 0.900"}
