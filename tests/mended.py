@@ -27,6 +27,7 @@ from cdlearn.data import ImageSet
 from cdlearn.results.plots import COLOURS, figure, interval_bars
 from cdlearn.results.tables import holm
 from cdlearn.runtime.commandline import guarded
+from cdlearn.runtime.errors import UserError
 
 RECORD = RECORDS / "mended.csv"
 MENDED = dict(heads_similarity="correlation", feature_temperature=0.2)
@@ -136,6 +137,8 @@ def main() -> None:
     regimes = {"motifs": dict(data="motifs"), "patches": REGIMES["patches"]}
     if asked.tiny10:
         regimes["tiny10"] = dict(data=str(asked.tiny10), views=120_000)
+    elif "tiny10" in (asked.regimes or ()):
+        raise UserError("tiny10 is a folder of yours; name it with --tiny10 FOLDER")
     for seed, regime, arm in product(asked.seeds, asked.regimes or regimes, [] if asked.table else asked.arms):
         if (regime, arm, str(seed)) not in {(row["regime"], row["arm"], row["seed"]) for row in known()}:
             about = {"regime": regime, "arm": arm, "seed": seed}
