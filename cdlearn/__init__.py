@@ -3,8 +3,6 @@
 import importlib
 import os
 
-from cdlearn.runtime import old_names  # noqa: F401
-
 # PyTorch looks at these once, as it is loaded and with its first tensor
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # memory in large pages, where the system lends them: 3% of a step
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what an Apple GPU cannot do is done by the CPU

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from cdlearn.runtime.small_maps import with_small_maps
+from cdlearn.runtime.fast_small_convs import with_small_maps
 
 BACKBONES = ("tiny", "resnet18", "resnet34", "resnet50")
 STEMS = ("small", "imagenet")

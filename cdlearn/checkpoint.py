@@ -19,6 +19,7 @@ from cdlearn.methods import build
 from cdlearn.runtime.errors import UserError
 
 FORMAT = "cdlearn checkpoint 1"
+RENAMED = {"judge": "discriminator", "forger": "generator", "price": "penalty"}  # weights and loss terms of older runs
 
 
 def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the command again") -> None:
@@ -89,7 +90,22 @@ def read(path: Path) -> dict:
         raise UserError(f"{path} is refused: damaged, or not made by cdlearn ({type(error).__name__})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path} is refused: not a {FORMAT}")
-    return state
+    return with_new_names(state)
+
+
+def with_new_names(state: dict) -> dict:
+    """``state`` with the names of today for weights and loss terms: runs of older versions go on."""
+
+    def renamed(values):
+        if not isinstance(values, dict):
+            return values
+        return {RENAMED.get(name.partition(".")[0], name.partition(".")[0]) + name[len(name.partition(".")[0]) :]: value
+                for name, value in values.items()}  # fmt: skip
+
+    history = state.get("history")
+    changed = {name: renamed(state.get(name)) for name in ("model", "sums")}
+    changed["history"] = [renamed(row) for row in history] if isinstance(history, list) else history
+    return state | {name: value for name, value in changed.items() if name in state}
 
 
 def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str, float]]]:

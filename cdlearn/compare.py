@@ -8,7 +8,7 @@ import torch
 
 from cdlearn.config import LARGEST, PRESETS, Config
 from cdlearn.methods import METHODS
-from cdlearn.results import paper, tables
+from cdlearn.results import paper_tables, tables
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.runtime.commandline import folder, guarded, settings_parser
 from cdlearn.runtime.devices import pick_device
@@ -44,10 +44,10 @@ def _compare(arguments: list[str]) -> None:
         raise UserError("a table says itself which methods it compares; leave --method away")
     if "crop" in asked:
         asked["crop"] = tuple(asked["crop"])
-    paper.published(number)
+    paper_tables.published(number)
     make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
-    found = paper.rows(number, preset, tuple(seeds), seconds=seconds, **asked)
+    found = paper_tables.rows(number, preset, tuple(seeds), seconds=seconds, **asked)
     command = shlex.join(["python", "-m", "cdlearn.compare", *map(shown, arguments)])
     note = f"Measured with `{command}`; mean ± std over training seeds."
     if seconds:

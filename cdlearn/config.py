@@ -1,4 +1,4 @@
-"""Every setting once, each with its why, and the presets: the rungs from a laptop to the paper."""
+"""Every setting once, each with its why, and the presets, from a laptop to the paper."""
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +11,7 @@ from cdlearn.runtime.errors import UserError, did_you_mean
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
 MACHINE = ("device", "compile", "amp")  # settings that say where and how to compute, not what: a run may change them
+RENAMED = {"rung": "preset_name"}  # settings that older runs have under another name
 LARGEST = 10**12  # of any whole number: beyond it nothing ends, and products stop fitting 64 bits
 
 
@@ -18,7 +19,7 @@ LARGEST = 10**12  # of any whole number: beyond it nothing ends, and products st
 class Config:
     """The settings of a run. ``Config.preset(name, **overrides)`` is the way to make one."""
 
-    rung: str = "laptop"  # the preset it came from
+    preset_name: str = "laptop"  # the preset it came from
     # what is learned from
     data: str = "patches"  # a name in cdlearn.data.NAMES, or a folder
     size: int = 32  # side in pixels of what the network sees
@@ -73,7 +74,7 @@ class Config:
 
     @classmethod
     def preset(cls, name: str, **overrides) -> "Config":
-        """The settings of a rung for the data at hand, changed by ``overrides``.
+        """The settings of a preset for the data at hand, changed by ``overrides``.
 
         Raises:
             UserError: for an unknown preset or setting (with the nearest name), or a value out of range.
@@ -86,7 +87,7 @@ class Config:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
         if overrides.get("epochs") and "views" in overrides:
             raise UserError("epochs and views both say how long to train; give one of them")
-        settings = {"rung": name, **_PRESETS[name]}
+        settings = {"preset_name": name, **_PRESETS[name]}
         data = overrides.get("data", cls.data)
         if data in _ON and name != "paper":
             settings |= _ON[data][name]
@@ -168,6 +169,7 @@ class Config:
         if not isinstance(settings, dict):
             raise UserError("there are no settings in it")
         known = {f.name for f in fields(cls)}
+        settings = {RENAMED.get(name, name): value for name, value in settings.items()}
         for name in settings:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")

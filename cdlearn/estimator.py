@@ -15,13 +15,13 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import Tensor
 
 from cdlearn import checkpoint
+from cdlearn.analysis import STAGES, clusters, neighbours
 from cdlearn.data import ImageSet, folders
 from cdlearn.data import load as load_images
 from cdlearn.evaluate import embed
 from cdlearn.methods import needs_clusters
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.survey import STAGES, clusters, graph
 
 Images = str | Path | ImageSet | Tensor | np.ndarray | Sequence[str | Path]
 
@@ -78,12 +78,12 @@ class Encoder(TransformerMixin, BaseEstimator):
     def cluster(self, images: Images, k: int | None = None) -> "Encoder":
         """Find clusters among ``images``, for :meth:`predict`.
 
-        k: their number; None takes the one that stands out (see cdlearn.survey.clusters.advised).
+        k: their number; None takes the one that stands out (see cdlearn.analysis.clusters.advised).
 
         Raises:
             UserError: where k is not given and none stands out, or there are fewer images than clusters.
         """
-        rows, seed = graph.unit(self._embed(images, self.stage)), self.model()[1].seed
+        rows, seed = neighbours.unit(self._embed(images, self.stage)), self.model()[1].seed
         if k is None:
             found = clusters.clusterings(rows, seed)
             if not found.clear:
@@ -110,7 +110,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         """
         if not hasattr(self, "cluster_centers_") and needs_clusters(self.model()[1].method):
             return self._embed(images, "output").argmax(axis=1)
-        return pairwise_distances_argmin(graph.unit(self._embed(images, self.stage)), self.centres())
+        return pairwise_distances_argmin(neighbours.unit(self._embed(images, self.stage)), self.centres())
 
     def centres(self) -> np.ndarray:
         """(k, D) of the clusters that :meth:`predict` goes by."""

@@ -17,7 +17,7 @@ from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.errors import UserError
-from cdlearn.runtime.small_maps import SmallMapConv
+from cdlearn.runtime.fast_small_convs import SmallMapConv
 
 STEMS = {  # how torchvision's network becomes ours
     "imagenet": "net.fc = torch.nn.Identity()",

@@ -21,7 +21,7 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def nt_xent(a: Tensor, b: Tensor, temperature: float, shortest: float = 1e-12) -> Tensor:
+def nt_xent(a: Tensor, b: Tensor, temperature: float, eps: float = 1e-12) -> Tensor:
     """Normalised temperature-scaled cross entropy between paired rows (Eq. 2-4; SimCLR's Eq. 1).
 
     Row i of ``a`` and row i of ``b`` are a positive pair; the other 2M-2 rows are negatives. Similarity is the
@@ -45,7 +45,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float, shortest: float = 1e-12) -
     if temperature <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     with torch.autocast(a.device.type, enabled=False):  # a bf16 cosine has 3 digits, too few to divide by 0.5
-        rows = F.normalize(torch.cat([at_least_float32(a), at_least_float32(b)]), dim=1, eps=shortest)
+        rows = F.normalize(torch.cat([at_least_float32(a), at_least_float32(b)]), dim=1, eps=eps)
         logits = rows @ rows.T / temperature
         itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
         logits = logits.masked_fill(itself, -math.inf)  # k != i in the denominator of Eq. 3
@@ -162,6 +162,6 @@ def nt_xent_floor(rows: int, temperature: float) -> float:
     return math.log(1 + (2 * rows - 2) * math.exp(-1 / temperature))
 
 
-def undecided_floor(heads: int, alpha: float = 1.0) -> float:
+def all_half_loss(heads: int, alpha: float = 1.0) -> float:
     """L_feat - alpha L_entropy of K heads that answer 0.5 to everything: ln(2K-1) - alpha."""
     return nt_xent_start(heads) - alpha

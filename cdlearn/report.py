@@ -5,12 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+from cdlearn.analysis import STAGES, analyse, export_table
 from cdlearn.pages.build import build
 from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import folder_of, make_folder
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.errors import UserError
-from cdlearn.survey import STAGES, survey, table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,10 +37,10 @@ def _report(arguments: list[str]) -> None:
     if asked.out or asked.run.is_dir():
         check_out(out)
     try:
-        found = survey(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress)
+        found = analyse(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress)
         with saving(out):
             page = build(found.contents, out, progress=progress)
-            tables = table.write(found, out.with_name(f"{out.stem}-images"))
+            tables = export_table.write(found, out.with_name(f"{out.stem}-images"))
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from what is kept in {asked.run / 'report-cache'}", file=sys.stderr)
         raise

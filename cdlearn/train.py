@@ -9,12 +9,12 @@ from cdlearn.backbones import warn_about_stem
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import load
 from cdlearn.methods import METHODS
-from cdlearn.results import closing
+from cdlearn.results import scoring
 from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
 from cdlearn.runtime.commandline import Parser, folder, guarded, settings_parser
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import Interrupted, UserError
-from cdlearn.runtime.launch import Launch
+from cdlearn.runtime.torchrun import Launch
 from cdlearn.trainer import check_count, fit
 
 
@@ -66,12 +66,12 @@ def _train(arguments: list[str], launch: Launch) -> None:
     print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
     print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
     try:
-        monitor = closing.knn_monitor(images, config) if launch.first else None
+        monitor = scoring.knn_monitor(images, config) if launch.first else None
         model = fit(config, images, out, resume=bool(resume), progress=True, after_epoch=monitor)
         launch.leave()
         if not launch.first:
             return
-        closing.close(model, config, images, out, model.history)
+        scoring.close(model, config, images, out, model.history)
     except (Interrupted, KeyboardInterrupt):
         kept = out and (out / "checkpoint.pt").exists()
         told = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"

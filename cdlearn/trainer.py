@@ -15,7 +15,7 @@ from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build
-from cdlearn.runtime import compiling, distributed, feeding, streams
+from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.signals import caught_signals
@@ -49,14 +49,16 @@ class Trainer:
         self.config = config
         self.device = distributed.own_device(pick_device(config.device))
         tune(self.device)
-        self.images = feeding.nearest(images, self.device)
-        self.batches = feeding.Batches(self.images, self.device)
+        self.images = prefetch.nearest(images, self.device)
+        self.batches = prefetch.Batches(self.images, self.device)
         model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
         decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
-        self.shown = getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1  # views, or the image
-        self.views = TwoViews.of(config, self.shown)
+        self.views_per_image = (
+            getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
+        )  # views, or the image
+        self.views = TwoViews.of(config, self.views_per_image)
         self.generator = torch.Generator(self.device)
         self.network = distributed.replicated(self.model, self.forward)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
@@ -86,19 +88,19 @@ class Trainer:
         """The numbers of the images that this process sees in a step; their order is another in every epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self.order[0] != epoch:
-            order = torch.randperm(len(self.images), generator=streams.generator(self.config.seed, "order", epoch))
+            order = torch.randperm(len(self.images), generator=rng.generator(self.config.seed, "order", epoch))
             self.order = (epoch, order.to(self.images.device))
         size = self.config.batch_size
         return self.order[1][place * size :][:size][distributed.part(size)]
 
     def gradient(self, batch: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of a batch, and their gradient in the weights."""
-        x = to_size(batch, self.config.size) if self.model.needs_plain or self.shown == 1 else None
+        x = to_size(batch, self.config.size) if self.model.needs_unaugmented or self.views_per_image == 1 else None
         views = (x, x)
-        if self.shown > 1:
-            streams.set_stream(self.generator, self.config.seed, "views", self.step)
+        if self.views_per_image > 1:
+            rng.set_stream(self.generator, self.config.seed, "views", self.step)
             views = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
-        with streams.drawing(self.device, self.config.seed, "noise", self.step):  # random draws of the method itself
+        with rng.drawing(self.device, self.config.seed, "noise", self.step):  # random draws of the method itself
             terms = self.loss(*views, views[0] if x is None else x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -203,7 +205,7 @@ def check_count(config: Config, images: int) -> None:
 
 def fresh_model(config: Config) -> nn.Module:
     """The untrained model of a run, on its device: the same weights for the same seed. Also the random network."""
-    with streams.drawing(torch.device("cpu"), config.seed, "weights"):
+    with rng.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config).to(pick_device(config.device))
 
 
@@ -250,7 +252,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
     """The loop: steps, looks, epochs, saves."""
     per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
     alone, cheap = distributed.ranks() == 1, trainer.device.type == "cpu"
-    seen, unit = batch * trainer.shown, "views" if trainer.shown > 1 else "images"
+    seen, unit = batch * trainer.views_per_image, "views" if trainer.views_per_image > 1 else "images"
     shown = dict(unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)
     bar = tqdm(total=trainer.steps * seen, initial=trainer.step * seen, **shown)
     saved = time.monotonic()
@@ -296,7 +298,7 @@ def end_epoch(trainer: Trainer, epoch: int) -> None:
     row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
     row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps, count)
     row["seconds"] = round(trainer.seconds, 3)
-    row["views/s"] = round(trainer.shown * count * trainer.config.batch_size / trainer.seconds, 1)
+    row["views/s"] = round(trainer.views_per_image * count * trainer.config.batch_size / trainer.seconds, 1)
     trainer.history.append(row)
     trainer.sums, trainer.seconds = {}, 0.0
 

@@ -1,6 +1,6 @@
 """Run notebooks from top to bottom and store what they show: ``python tests/execute.py [notebooks/04_….ipynb …]``.
 
-Each is run on the laptop rung (or on CDLEARN_PRESET) without what earlier ones left in runs/course, so that the time
+Each is run on the laptop preset (or on CDLEARN_PRESET) without what earlier ones left in runs/course, so that the time
 stored in its first cell ("Time: …") is that of a reader who opens it alone. With the outputs goes a hash of the code
 that they came from, which tests/test_notebooks.py compares with the code on disk. On a processor with AMX or AVX-512,
 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 in the environment gives the times of an ordinary laptop.
@@ -42,7 +42,7 @@ def processor_seconds() -> float:
 def execute(path: Path) -> float:
     """Run one notebook in place; returns the seconds it took. An error in a cell leaves the file as it was."""
     notebook = nbformat.read(path, 4)
-    rung = os.environ.setdefault("CDLEARN_PRESET", "laptop")
+    preset = os.environ.setdefault("CDLEARN_PRESET", "laptop")
     shutil.rmtree(HOME / "runs" / "course", ignore_errors=True)
     began, used = time.monotonic(), processor_seconds()
     NotebookClient(
@@ -60,10 +60,9 @@ def execute(path: Path) -> float:
             if "metadata" in output:
                 output.metadata = nbformat.from_dict(kept)
     first = notebook.cells[0]
-    where = f"{os.cpu_count()} CPU cores ({cpu_kind()})" if rung == "laptop" else rung
-    stated = (
-        f"**Time:** {seconds:.0f} s from top to bottom, measured on {where} ({rung} rung); on a GPU not yet measured."
-    )
+    where = f"{os.cpu_count()} CPU cores ({cpu_kind()})" if preset == "laptop" else preset
+    stated = f"**Time:** {seconds:.0f} s from top to bottom, measured on {where} ({preset} preset); "
+    stated += "on a GPU not yet measured."
     first.source = TIME.sub(stated, first.source)
     notebook.metadata = nbformat.from_dict(
         {
@@ -71,7 +70,7 @@ def execute(path: Path) -> float:
             "language_info": {"name": "python"},
             "cdlearn": {
                 "source": source_hash(notebook),
-                "rung": rung,
+                "preset": preset,
                 "seconds": round(seconds),
                 "processor seconds": round(used),
                 "processor": cpu_kind(),

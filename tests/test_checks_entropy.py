@@ -137,7 +137,7 @@ def clamped_in_place(logits):
         ("two valued", lambda *a: two(*a, negatives=lambda k: 2 * k - 1), "2K - 1 negatives"),
         ("two valued", lambda *a: two(*a, cosine=lambda mean, square: 0), "right angles"),
         ("two valued", lambda *a: two(*a, cosine=lambda mean, square: mean**2), "not divided by the lengths"),
-        ("two valued", lambda low, high, share, heads, alpha: losses.undecided_floor(heads, alpha), "do vary"),
+        ("two valued", lambda low, high, share, heads, alpha: losses.all_half_loss(heads, alpha), "do vary"),
         ("two valued", lambda *a: two(*a, minus=0), "A -1 is missing"),
         ("two valued", lambda *a: two(*a, minus=0, positive=math.e), "divide the sum of all exp"),
         ("two valued", lambda *a: two(*a, positive=0), "missing from the denominator"),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from cdlearn import losses, probes
+from cdlearn import disentanglement, losses
 from cdlearn.course.checks.heads import check_blocks, check_drawn_loss, check_effective_heads, check_feature_loss
-from cdlearn.course.checks.heads_knowledge import check_held_out_auc, check_rank_auc
+from cdlearn.course.checks.heads_auc import check_held_out_auc, check_rank_auc
 
 
 def stub(*arguments):
@@ -91,7 +91,7 @@ def by_ranks(answers, has, ranks=rankdata, taken_off=1):
 def test_rank_auc_right():
     assert check_rank_auc(lambda a, v: pairs(a, v).mean()).solved is True
     assert check_rank_auc(by_ranks).solved is True
-    assert check_rank_auc(lambda a, v: probes.rank_auc(a.numpy()[:, None], v.numpy())[0]).solved is True
+    assert check_rank_auc(lambda a, v: disentanglement.rank_auc(a.numpy()[:, None], v.numpy())[0]).solved is True
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def held_out(answers, value, choose=None, score=None, lean=True, turn=True):
     half = len(answers) // 2
     halves = {"first": slice(half), "second": slice(half, None), "all": slice(None)}
     choose, score = halves[choose or "first"], halves[score or "second"]
-    chosen, scored = (probes.rank_auc(answers[part], value[part]) for part in (choose, score))
+    chosen, scored = (disentanglement.rank_auc(answers[part], value[part]) for part in (choose, score))
     best = np.abs(chosen - 0.5).argmax() if lean else chosen.argmax()
     return 1 - scored[best] if turn and chosen[best] < 0.5 else scored[best]
 

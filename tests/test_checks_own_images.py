@@ -15,7 +15,7 @@ from cdlearn.course.checks.own_images import (
     check_score,
     check_search,
 )
-from cdlearn.data import ledger
+from cdlearn.data import file_audit
 from cdlearn.runtime.errors import UserError
 
 
@@ -64,7 +64,7 @@ def test_wrong_answers_are_told_what_is_wrong(check, wrong, says):
 def test_the_folder_that_stands_in(tmp_path, monkeypatch):
     monkeypatch.setattr(own_images.tempfile, "gettempdir", lambda: str(tmp_path))
     folder, known = own_images.own_images(24)
-    stock = ledger.take_stock(own_images.Path(folder))
+    stock = file_audit.take_stock(own_images.Path(folder))
     assert [path.name for path in stock.used] == known.index.tolist() and len(known) == 34
     assert stock.ignored == {".txt": 1, ".mp4": 1} and stock.balanced()
     assert known.loc["swatch 0001 copy.png"].equals(known.loc["swatch 0001.png"])

@@ -12,14 +12,14 @@ from cdlearn.course.checks.simclr_training import (
     check_meter,
     reading,
 )
-from cdlearn.results import closing
+from cdlearn.results import scoring
 
 
 def test_the_meter_as_given_is_not_solved_and_the_right_one_is():
     broken = check_meter(lambda z: reading(z, "rows"))
     assert broken.solved is None and "never falls" in broken.message
     assert check_meter(reading).solved is True
-    assert check_meter(closing.spread).solved is True
+    assert check_meter(scoring.spread).solved is True
     assert check_meter(lambda z: F.normalize(z, dim=1).var(0, correction=0).sqrt().mean() * z.shape[1] ** 0.5).solved
     assert check_meter(lambda z: ...).solved is None
 

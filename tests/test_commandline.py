@@ -17,7 +17,7 @@ from PIL import Image
 from cdlearn import checkpoint, compare, train, trainer
 from cdlearn.config import Config
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.results import paper
+from cdlearn.results import paper_tables
 from cdlearn.results.run_folder import data_name, new_run
 from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
@@ -38,7 +38,7 @@ def finished(tmp_path_factory):
 def run(finished, tmp_path, monkeypatch):
     """A finished run of one's own, named "run", in the working directory; scoring it again draws no figures."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cdlearn.results.closing.figures", lambda *arguments: {})
+    monkeypatch.setattr("cdlearn.results.scoring.figures", lambda *arguments: {})
     return Path(shutil.copytree(finished, "run"))
 
 
@@ -155,7 +155,7 @@ def test_scores_are_on_the_disk_before_they_are_printed(run, monkeypatch):
     def never(scores):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cdlearn.results.closing.table", never)
+    monkeypatch.setattr("cdlearn.results.scoring.table", never)
     assert evaluate_command.main([str(run)]) == 130
     assert "nmi" in json.loads((run / "scores.json").read_text())["output"]
 
@@ -369,7 +369,7 @@ def test_evaluate_does_not_overlook_what_it_is_told(run, tmp_path, refused):
 
 
 def test_a_score_that_is_not_a_number_is_null(run, monkeypatch):
-    monkeypatch.setattr("cdlearn.results.closing.spread", lambda features: float("nan"))
+    monkeypatch.setattr("cdlearn.results.scoring.spread", lambda features: float("nan"))
     assert evaluate_command.main([str(run)]) == 0
     assert json.loads((run / "scores.json").read_text(), parse_constant=pytest.fail)["output"]["spread"] is None
 
@@ -379,7 +379,7 @@ def test_a_score_that_is_not_a_number_is_null(run, monkeypatch):
 
 def test_compare_says_what_cannot_work_before_it_trains(tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(paper, "fit", lambda *arguments, **named: pytest.fail("trained"))
+    monkeypatch.setattr(paper_tables, "fit", lambda *arguments, **named: pytest.fail("trained"))
     Path("afile").touch()
     asked = ["--table", "2", *TINY]
     assert "cannot write into the folder afile" in refused(compare.main, *asked, "--out", "afile")

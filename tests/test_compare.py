@@ -12,7 +12,7 @@ from cdlearn import checkpoint, compare, data, trainer
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import assignment_scores, embed
-from cdlearn.results import equal_time, paper, tables
+from cdlearn.results import equal_time, paper_tables, tables
 from cdlearn.runtime.errors import UserError
 
 TINY = [
@@ -48,8 +48,8 @@ def images(n=48):
 
 
 def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
-    for table, rows in paper.OURS.items():
-        names = {name for name, _ in paper.published(table)}
+    for table, rows in paper_tables.OURS.items():
+        names = {name for name, _ in paper_tables.published(table)}
         assert set(rows) - names <= {"SimCLR", "Cluster centres", "Random network", "DeCNN: never trained"}
         assert names <= set(rows), "a row of the paper that we do not run"
         for changes in rows.values():
@@ -58,9 +58,9 @@ def test_every_row_of_ours_is_a_row_of_the_paper_and_makes_a_config():
 
 
 def test_published_figures_are_the_papers():
-    assert paper.published(4)["NE=on BN=on", "output"]["STL-10"]["nmi"] == (0.669, 0.006)
-    assert paper.published(2)["CD-256", "backbone"]["CIFAR-10"]["acc"] == (0.807, None)
-    assert {stage for _, stage in paper.published(9)} == {"backbone"}
+    assert paper_tables.published(4)["NE=on BN=on", "output"]["STL-10"]["nmi"] == (0.669, 0.006)
+    assert paper_tables.published(2)["CD-256", "backbone"]["CIFAR-10"]["acc"] == (0.807, None)
+    assert {stage for _, stage in paper_tables.published(9)} == {"backbone"}
 
 
 def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatch):
@@ -69,7 +69,7 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
     assert [row["row"] for row in rows[::3]] == [
         "feature head=off",
         "feature head=on",
-        "feature head=on: heads never trained",
+        "feature head=on: untrained heads",
     ]
     assert rows[0]["seeds"] == "2" and rows[0]["published STL-10"] == "0.599" and 0 <= float(rows[0]["ours"]) <= 1
     assert (here / "figures" / "table-6-patches.png").stat().st_size > 1000
@@ -78,7 +78,7 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
     def never(*arguments, **named):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(paper, "fit", never)
+    monkeypatch.setattr(paper_tables, "fit", never)
     assert compare.main(["--table", "9", *TINY]) == 0  # the same runs at the other stage
     assert "feature head=off" in capsys.readouterr().out
 
@@ -86,7 +86,7 @@ def test_a_table_is_written_and_its_runs_are_used_again(here, capsys, monkeypatc
 @pytest.mark.parametrize("table", [2, 3])
 def test_every_row_of_the_comparisons_of_methods_runs(here, table):
     tiny_runs = dict(data="shapes", limit=256, size=16, epochs=1, kmeans_seeds=1)
-    rows = paper.rows(table, "smoke", (0,), here / "runs", **tiny_runs)
+    rows = paper_tables.rows(table, "smoke", (0,), here / "runs", **tiny_runs)
     assert all(0 <= row.ours["nmi"][0] <= 1 and row.seeds == 1 for row in rows)
     told = {"JULE", "DEC", "DAC", "DCCM", "PICA", "CC", "Cluster centres"}
     assert {row.name for row in rows if row.stage == "own clusters"} == (told if table == 3 else set())
@@ -103,11 +103,11 @@ def test_rows_of_equal_time_take_epochs_by_their_speed(here, monkeypatch):
 
     monkeypatch.setattr(equal_time, "measured_pace", pace)
     monkeypatch.setattr(equal_time, "FAR", math.inf)
-    rows = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
+    rows = {row.name: row for row in paper_tables.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
     assert (rows["feature head=off"].epochs, rows["feature head=on"].epochs) == (4, 2)
     assert asked == ["simclr", "cd"]  # once a method, not once a seed
     assert all(row.seconds > 0 for row in rows.values())
-    again = {row.name: row for row in paper.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
+    again = {row.name: row for row in paper_tables.rows(9, "smoke", (1, 2), seconds=2, data="shapes", limit=64)}
     assert len(asked) == 2 and again == rows  # what the first call noted stands
 
 
@@ -137,8 +137,8 @@ def test_a_trial_measures_what_an_epoch_takes(here):
 
 
 def test_rows_without_an_implementation_say_so(here, monkeypatch):
-    monkeypatch.setitem(paper.OURS, 2, {"K-means": paper.PIXELS, "Random network": paper.RANDOM})
-    rows = paper.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
+    monkeypatch.setitem(paper_tables.OURS, 2, {"K-means": paper_tables.PIXELS, "Random network": paper_tables.RANDOM})
+    rows = paper_tables.rows(2, "smoke", (0, 1), here / "runs", limit=48, size=16, batch_size=16)
     assert rows[0].name == "K-means" and rows[0].ours["nmi"][0] >= 0 and rows[0].seeds == 3
     assert rows[-1].name == "Random network" and rows[-1].seeds == 2 and not rows[-1].published
     text = tables.markdown(rows, 2, "")
@@ -147,7 +147,7 @@ def test_rows_without_an_implementation_say_so(here, monkeypatch):
 
 def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
     config = tiny(method="cc")
-    found = paper.measure(config, images(), here)
+    found = paper_tables.measure(config, images(), here)
     model, _ = checkpoint.load_model(next(here.iterdir()))
     output = embed(model, images().images, config.size, amp=config.amp)["output"]
     assert found["output"] == assignment_scores(output, images().labels)
@@ -155,8 +155,8 @@ def test_a_method_with_clusters_of_its_own_is_scored_by_them(here):
 
 
 def test_the_order_of_rows_is_compared_pair_by_pair():
-    def row(name, ours, std, paper, stage="output"):
-        return tables.Row(name, stage, {"nmi": (ours, std)}, 3, {"D": {"nmi": (paper, None)}})
+    def row(name, ours, std, paper_tables, stage="output"):
+        return tables.Row(name, stage, {"nmi": (ours, std)}, 3, {"D": {"nmi": (paper_tables, None)}})
 
     table = [
         row("a", 0.9, 0.01, 0.8),
@@ -208,18 +208,18 @@ def test_tables_of_data_sets_with_dots_in_their_names_stand_side_by_side(tmp_pat
 
 
 def test_a_run_is_scored_anew_against_other_labels_without_training(here, monkeypatch):
-    first = paper.measure(tiny(), images(), here)
+    first = paper_tables.measure(tiny(), images(), here)
     halves = ImageSet(images().images, torch.arange(48) // 24, ("first", "second"))
-    expected = paper.measure(tiny(), halves, here / "anew")
+    expected = paper_tables.measure(tiny(), halves, here / "anew")
     monkeypatch.setattr(trainer.Trainer, "train_step", lambda self: pytest.fail("trained again"))
-    expected[paper.TRAINED] = first[paper.TRAINED]  # the time of its only training
-    assert paper.measure(tiny(), halves, here) == expected != first
-    assert paper.measure(tiny(), images(), here) == first
+    expected[paper_tables.TRAINED] = first[paper_tables.TRAINED]  # the time of its only training
+    assert paper_tables.measure(tiny(), halves, here) == expected != first
+    assert paper_tables.measure(tiny(), images(), here) == first
     scores = next(here.glob("*/table.json"))
     older = json.loads(scores.read_text())
     del older["labels"]  # as before they were noted
     scores.write_text(json.dumps(older))
-    assert paper.measure(tiny(), images(), here) == first
+    assert paper_tables.measure(tiny(), images(), here) == first
 
 
 def test_a_half_finished_run_is_taken_up(here, monkeypatch):
@@ -234,11 +234,11 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", stopping)
         with pytest.raises(KeyboardInterrupt):
-            paper.measure(tiny(), images(), here)
+            paper_tables.measure(tiny(), images(), here)
     assert saved and not list(here.glob("*/table.json"))
-    resumed = paper.measure(tiny(), images(), here)
-    anew = paper.measure(tiny(), images(), here / "anew")
-    assert resumed.pop(paper.TRAINED)["seconds"] is None and anew.pop(paper.TRAINED)["seconds"] > 0
+    resumed = paper_tables.measure(tiny(), images(), here)
+    anew = paper_tables.measure(tiny(), images(), here / "anew")
+    assert resumed.pop(paper_tables.TRAINED)["seconds"] is None and anew.pop(paper_tables.TRAINED)["seconds"] > 0
     assert resumed == anew
 
 
@@ -263,20 +263,20 @@ def test_mistakes_get_one_line(here, capsys, arguments, words):
 
 def test_unlabelled_images_and_damaged_runs_are_named_and_left(here):
     with pytest.raises(UserError, match="no class sub-folders"):
-        paper.measure(tiny(), ImageSet(images().images), here)
-    paper.measure(tiny(), images(), here)
+        paper_tables.measure(tiny(), ImageSet(images().images), here)
+    paper_tables.measure(tiny(), images(), here)
     scores = next(here.glob("*/table.json"))
     for text in ("{", "{}"):
         kept, _ = scores.read_text(), scores.write_text(text)
         with pytest.raises(UserError, match="damaged"):
-            paper.measure(tiny(), images(), here)
+            paper_tables.measure(tiny(), images(), here)
         scores.write_text(kept)
     others = ImageSet(255 - images().images, images().labels, images().classes)
     with pytest.raises(UserError, match="made from other images"):
-        paper.measure(tiny(), others, here)
+        paper_tables.measure(tiny(), others, here)
     scores.unlink()
     damaged = scores.with_name("checkpoint.pt")
     damaged.write_bytes(damaged.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
-        paper.measure(tiny(), images(), here)
+        paper_tables.measure(tiny(), images(), here)
     assert damaged.stat().st_size == 1000

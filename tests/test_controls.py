@@ -12,7 +12,7 @@ from cdlearn import course
 from cdlearn.config import Config
 from cdlearn.data import make_patches
 from cdlearn.evaluate import knn_transfer, place
-from cdlearn.results import closing
+from cdlearn.results import scoring
 from cdlearn.results.tables import holm
 from cdlearn.trainer import fresh_model
 
@@ -58,22 +58,22 @@ def test_untrained_heads_take_the_moments_of_their_reference_and_leave_the_model
 def test_the_closing_table_has_the_control_and_the_held_out_images():
     images = make_patches(64, 16, 0)
     model = fresh_model(CONFIG)
-    features = closing.stages(model, CONFIG, images.images)
-    unseen = closing.stages(model, CONFIG, images.held_out.images, features["backbone"])
-    assert list(features) == list(unseen) == list(closing.STAGES)
-    scores = closing.score(features, images, CONFIG, unseen)
-    assert set(scores["held out"]) == set(closing.STAGES)
-    text = closing.table(scores)
-    assert text.count("heads never trained") == 3 and "on held-out images" in text  # by K-means, held out, by attribute
+    features = scoring.stages(model, CONFIG, images.images)
+    unseen = scoring.stages(model, CONFIG, images.held_out.images, features["backbone"])
+    assert list(features) == list(unseen) == list(scoring.STAGES)
+    scores = scoring.score(features, images, CONFIG, unseen)
+    assert set(scores["held out"]) == set(scoring.STAGES)
+    text = scoring.table(scores)
+    assert text.count("untrained heads") == 3 and "on held-out images" in text  # by K-means, held out, by attribute
 
 
 def test_what_is_held_out_scores_like_the_rest_where_it_is_the_rest():
     images = make_patches(64, 16, 0)
     images = replace(images, held_out=images)
     model = fresh_model(CONFIG)
-    features = closing.stages(model, CONFIG, images.images)
-    scores = closing.score(features, images, CONFIG, features)
-    for stage in closing.STAGES:
+    features = scoring.stages(model, CONFIG, images.images)
+    scores = scoring.score(features, images, CONFIG, features)
+    for stage in scoring.STAGES:
         assert scores["held out"][stage]["nmi"] == pytest.approx(scores[stage]["nmi"], abs=0.05)
 
 
@@ -90,7 +90,7 @@ def test_a_claim_fails_where_it_no_longer_holds(monkeypatch, capsys):
         course.claim(False, "three is even")
     monkeypatch.setenv("CDLEARN_PRESET", "smoke")
     course.claim(False, "four is odd")
-    assert capsys.readouterr().out.splitlines() == ["✓ two is even", "needs the full rung: four is odd"]
+    assert capsys.readouterr().out.splitlines() == ["✓ two is even", "needs the full preset: four is odd"]
 
 
 def test_heads_are_named_after_what_they_know():
@@ -99,7 +99,7 @@ def test_heads_are_named_after_what_they_know():
         {"attribute": "class", "value": "cat", "head": 4, "auc": 0.8},
         {"attribute": "kind", "value": "object", "head": 3, "auc": 0.7},
     ]
-    assert closing.notes_on_heads({"heads": rows}) == {3: "knows kind\nAUC 0.700"}
-    assert closing.notes_on_heads({"heads": rows}, True) == {3: "knows brick\nAUC 0.990", 4: "knows cat\nAUC 0.800"}
+    assert scoring.notes_on_heads({"heads": rows}) == {3: "knows kind\nAUC 0.700"}
+    assert scoring.notes_on_heads({"heads": rows}, True) == {3: "knows brick\nAUC 0.990", 4: "knows cat\nAUC 0.800"}
     labels, same = torch.tensor([0, 1, 1]), torch.tensor([5, 6, 6])
-    assert not closing.says_more(labels, {"a": same}) and closing.says_more(labels, {"a": torch.tensor([0, 0, 0])})
+    assert not scoring.says_more(labels, {"a": same}) and scoring.says_more(labels, {"a": torch.tensor([0, 0, 0])})

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cdlearn.backbones import backbone
-from cdlearn.runtime import small_maps
-from cdlearn.runtime.small_maps import SmallMap, SmallMapConv, columns, with_small_maps
+from cdlearn.runtime import fast_small_convs
+from cdlearn.runtime.fast_small_convs import SmallMap, SmallMapConv, columns, with_small_maps
 
 
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
@@ -15,7 +15,7 @@ from cdlearn.runtime.small_maps import SmallMap, SmallMapConv, columns, with_sma
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
 @pytest.mark.parametrize("images", [3, 4, 6])  # each alone, all in one row, several rows of several
 def test_value_and_gradients_are_those_of_conv2d(monkeypatch, wide, height, width, kernel, stride, images):
-    monkeypatch.setattr(small_maps, "WIDE", wide)
+    monkeypatch.setattr(fast_small_convs, "WIDE", wide)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(images, 4, height, width, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(5, 4, kernel, kernel, dtype=torch.float64, generator=generator, requires_grad=True)

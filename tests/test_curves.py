@@ -61,7 +61,7 @@ def test_the_ends_of_runs_are_scored_with_several_clusterings(tmp_path, monkeypa
     curves.ends(tmp_path / "runs")
     rows = list(csv.DictReader((tmp_path / "curves-ends.csv").open()))
     stages = [(row["images"], row["method"], row["stage"]) for row in rows]
-    of_cd = [("tiny10", "cd, alpha 1", stage) for stage in ("backbone", "output", "heads never trained")]
+    of_cd = [("tiny10", "cd, alpha 1", stage) for stage in ("backbone", "output", "untrained heads")]
     assert stages == [*of_cd, ("tiny10", "simclr", "backbone"), ("tiny10", "simclr", "output")]
     assert all(0 <= float(row["nmi"]) <= 1 and int(row["epochs"]) == config.epochs_for(len(images)) for row in rows)
     terms = list(csv.DictReader((tmp_path / "curves" / "tiny10-cd.csv").open()))

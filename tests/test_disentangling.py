@@ -6,7 +6,7 @@ import torch
 from disentangle import holm
 from sklearn.metrics import mutual_info_score
 
-from cdlearn import probes
+from cdlearn import disentanglement
 
 N, HEADS = 1200, 16
 draw = np.random.default_rng(0)
@@ -26,68 +26,68 @@ def perfect():
 
 def test_a_perfect_code():
     for reader, least in (("lasso", 0.8), ("forest", 0.9)):
-        found = probes.dci(perfect(), ATTRIBUTES, reader)
+        found = disentanglement.dci(perfect(), ATTRIBUTES, reader)
         assert found["disentanglement"] > least and found["informativeness"] > 0.99, (reader, found)
         assert found["completeness"] > 0.65, (reader, found)  # attribute c needs four heads
-    auc, bar = probes.knowledge(perfect(), ATTRIBUTES)
+    auc, bar = disentanglement.knowledge(perfect(), ATTRIBUTES)
     assert auc.shape == (HEADS, 3) and bar < 0.62
     assert (auc > 0.9).nonzero()[1].tolist() == [0, 1, 2, 2, 2, 2]
-    assert probes.share_knowing_one(auc, bar) == 6 / HEADS
+    assert disentanglement.fraction_encoding_one(auc, bar) == 6 / HEADS
     two = {name: ATTRIBUTES[name] for name in "ab"}
-    assert probes.mutual_information_gap(perfect(), two) > 0.9
+    assert disentanglement.mutual_information_gap(perfect(), two) > 0.9
 
 
 def test_a_code_turned_knows_as_much_and_is_not_disentangled():
-    code = probes.turned(perfect())
+    code = disentanglement.turned(perfect())
     for reader, most in (("lasso", 0.5), ("forest", 0.5)):
-        straight, found = (probes.dci(one, ATTRIBUTES, reader) for one in (perfect(), code))
+        straight, found = (disentanglement.dci(one, ATTRIBUTES, reader) for one in (perfect(), code))
         assert found["disentanglement"] < min(most, straight["disentanglement"] - 0.3), (reader, found)
         assert found["completeness"] < straight["completeness"] - 0.3, (reader, found)
-    assert probes.dci(code, ATTRIBUTES)["informativeness"] > 0.97
-    assert probes.mutual_information_gap(code, ATTRIBUTES) < 0.2
-    straight = probes.turned(perfect(), seed=1)
+    assert disentanglement.dci(code, ATTRIBUTES)["informativeness"] > 0.97
+    assert disentanglement.mutual_information_gap(code, ATTRIBUTES) < 0.2
+    straight = disentanglement.turned(perfect(), seed=1)
     assert np.allclose(code @ code.T, straight @ straight.T), "a rotation keeps every angle between images"
 
 
 def test_noise():
     for reader in ("lasso", "forest"):
-        found = probes.dci(NOISE, ATTRIBUTES, reader)
+        found = disentanglement.dci(NOISE, ATTRIBUTES, reader)
         assert found["informativeness"] == pytest.approx((0.5 + 0.5 + 0.25) / 3, abs=0.05)
         assert found["disentanglement"] < 0.35 and found["completeness"] < 0.35
-    auc, bar = probes.knowledge(NOISE, ATTRIBUTES)
-    assert probes.share_knowing_one(auc, bar) == 0
+    auc, bar = disentanglement.knowledge(NOISE, ATTRIBUTES)
+    assert disentanglement.fraction_encoding_one(auc, bar) == 0
     assert abs(auc.mean() - 0.5) < 0.01, "choice and score on different images: no bias"
-    assert probes.mutual_information_gap(NOISE, ATTRIBUTES) < 0.01
-    assert probes.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "heads that all answer alike"
+    assert disentanglement.mutual_information_gap(NOISE, ATTRIBUTES) < 0.01
+    assert disentanglement.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "heads that all answer alike"
 
 
 def test_dci_of_importances_by_hand():
-    assert probes.dci_of(np.eye(3)) == pytest.approx((1, 1))
-    assert probes.dci_of(np.ones((3, 3))) == pytest.approx((0, 0))
-    assert probes.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head knows both
+    assert disentanglement.dci_of(np.eye(3)) == pytest.approx((1, 1))
+    assert disentanglement.dci_of(np.ones((3, 3))) == pytest.approx((0, 0))
+    assert disentanglement.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head knows both
     two_for_one = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert probes.dci_of(two_for_one) == pytest.approx((1, (1 - np.log(2) / np.log(3) + 1) / 2))
+    assert disentanglement.dci_of(two_for_one) == pytest.approx((1, (1 - np.log(2) / np.log(3) + 1) / 2))
     unused = np.array([[3.0, 0.0], [1.0, 1.0]])  # weights 3/5 and 2/5: the second head is as mixed as can be
-    assert probes.dci_of(unused)[0] == pytest.approx(3 / 5)
-    assert probes.dci_of(np.zeros((2, 2))) == (0, 0)
+    assert disentanglement.dci_of(unused)[0] == pytest.approx(3 / 5)
+    assert disentanglement.dci_of(np.zeros((2, 2))) == (0, 0)
 
 
 def test_share_knowing_one_by_hand():
     auc = np.array([[0.9, 0.5], [0.9, 0.9], [0.5, 0.5], [0.5, 0.7]])
-    assert [probes.share_knowing_one(auc, bar) for bar in (0.6, 0.8, 0.95)] == [0.5, 0.25, 0]
+    assert [disentanglement.fraction_encoding_one(auc, bar) for bar in (0.6, 0.8, 0.95)] == [0.5, 0.25, 0]
 
 
 def test_mutual_information_is_scikit_learns():
     heads, values = draw.integers(0, 7, (200, 5)), draw.integers(0, 3, 200)
     theirs = [mutual_info_score(values, heads[:, k]) for k in range(5)]
-    np.testing.assert_allclose(probes.mutual_information(heads, values), theirs, atol=1e-12)
+    np.testing.assert_allclose(disentanglement.mutual_information(heads, values), theirs, atol=1e-12)
 
 
 def test_too_few_images_and_an_unknown_reader_are_errors():
     with pytest.raises(ValueError, match="too few images"):
-        probes.knowledge(NOISE[:4], {"c": torch.arange(4)})
+        disentanglement.knowledge(NOISE[:4], {"c": torch.arange(4)})
     with pytest.raises(KeyError):
-        probes.dci(NOISE, ATTRIBUTES, reader="network")
+        disentanglement.dci(NOISE, ATTRIBUTES, reader="network")
 
 
 def test_holms_correction_by_hand():

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from test_train import options, tiny, tiny_images
 
 from cdlearn import checkpoint, trainer
-from cdlearn.methods import centres, phases
+from cdlearn.methods import cluster_centres, per_image
 from cdlearn.runtime import distributed
 from cdlearn.runtime.errors import UserError
 
@@ -51,7 +51,7 @@ def three_steps(settings, double=True):
         if double:
             made, sized = trainer.fresh_model, trainer.to_size
             stack.enter_context(mock.patch.object(trainer, "fresh_model", lambda config: made(config).double()))
-            for module in (trainer, centres, phases):
+            for module in (trainer, cluster_centres, per_image):
                 stack.enter_context(mock.patch.object(module, "to_size", lambda *given: sized(*given).double()))
         under_test = trainer.Trainer(tiny(device="cpu", amp=not double, **settings), tiny_images())
         views = under_test.views

@@ -253,7 +253,7 @@ def test_estimates_say_what_they_rest_on():
     asked = []
 
     def measure(config, spend):
-        asked.append((config.rung, config.batch_size, config.compile))
+        asked.append((config.preset_name, config.batch_size, config.compile))
         return 0.001
 
     found = lines(pace.estimates(measure, "cpu"))
@@ -266,7 +266,7 @@ def test_a_gpu_takes_the_presets_own_batch_and_may_be_too_small(monkeypatch):
     monkeypatch.setattr(pace, "pick_device", lambda name: torch.device("cuda"))
 
     def measure(config, spend):
-        if config.rung == "paper":
+        if config.preset_name == "paper":
             raise torch.OutOfMemoryError
         return 1e-5
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cdlearn import evaluate, probes
+from cdlearn import disentanglement, evaluate
 from cdlearn.backbones import backbone, warn_about_stem
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build
-from cdlearn.results import closing
+from cdlearn.results import scoring
 
 
 def test_accuracy_is_the_best_of_all_matches():
@@ -73,7 +73,7 @@ def test_rank_auc_is_scikit_learns():
     generator = np.random.default_rng(0)
     outputs, truth = generator.random((50, 4)).round(1), generator.random(50) < 0.3
     theirs = [roc_auc_score(truth, outputs[:, k]) for k in range(4)]
-    np.testing.assert_allclose(probes.rank_auc(outputs, truth), theirs)
+    np.testing.assert_allclose(disentanglement.rank_auc(outputs, truth), theirs)
 
 
 def test_attribute_scores_find_the_planted_heads_and_nothing_in_noise():
@@ -83,15 +83,17 @@ def test_attribute_scores_find_the_planted_heads_and_nothing_in_noise():
     outputs = torch.rand(n, 20, generator=generator)
     outputs[:, 7] += 2 * tone
     outputs[:, 3] -= 2 * (form == 1)
-    rows = {(r["attribute"], r["value"]): r for r in probes.attribute_scores(outputs, {"tone": tone, "form": form})}
+    rows = {
+        (r["attribute"], r["value"]): r for r in disentanglement.attribute_scores(outputs, {"tone": tone, "form": form})
+    }
     assert rows["tone", 0]["head"] == rows["tone", 1]["head"] == 7 and rows["tone", 1]["auc"] > 0.99
     assert rows["form", 1]["head"] == 3 and rows["form", 1]["own head"] == 3 and rows["form", 1]["auc"] > 0.99
     assert len({r["own head"] for r in rows.values()}) == 5
     assert all(0.5 <= r["null"] < 0.62 for r in rows.values())
-    few = probes.attribute_scores(outputs[:, :3], {"tone": tone, "form": form})
+    few = disentanglement.attribute_scores(outputs[:, :3], {"tone": tone, "form": form})
     assert sum(r["own head"] is None for r in few) == 2
-    assert probes.attribute_scores(outputs[:4], {"tone": 0 * tone[:4], "form": torch.arange(4)}) == []
-    noise = probes.attribute_scores(torch.rand(n, 20, generator=generator), {"tone": tone})
+    assert disentanglement.attribute_scores(outputs[:4], {"tone": 0 * tone[:4], "form": torch.arange(4)}) == []
+    noise = disentanglement.attribute_scores(torch.rand(n, 20, generator=generator), {"tone": tone})
     assert all(r["auc"] < 0.6 for r in noise)
 
 
@@ -99,8 +101,8 @@ def test_telling_heads_are_decided_and_differ():
     sign = torch.where(torch.arange(64) % 2 == 0, 0.9, 0.1)
     other = torch.where(torch.arange(64) // 2 % 2 == 0, 0.7, 0.3)
     outputs = torch.stack([torch.full((64,), 0.5), sign, 1 - sign, other], 1)
-    assert probes.telling_heads(outputs, 2) == [1, 3]
-    most, least = probes.gallery(outputs, [1], 3)[1]
+    assert disentanglement.distinct_heads(outputs, 2) == [1, 3]
+    most, least = disentanglement.gallery(outputs, [1], 3)[1]
     assert (outputs[most, 1] == 0.9).all() and (outputs[least, 1] == 0.1).all()
 
 
@@ -108,14 +110,14 @@ def test_mutual_information_gap():
     value = torch.arange(400) % 2
     generator = torch.Generator().manual_seed(0)
     alone = torch.stack([value + 0.1 * torch.rand(400, generator=generator), torch.rand(400, generator=generator)], 1)
-    assert probes.mutual_information_gap(alone, {"v": value}) > 0.9
+    assert disentanglement.mutual_information_gap(alone, {"v": value}) > 0.9
     twice = torch.stack([value + 0.0, value + 0.0], 1)
-    assert probes.mutual_information_gap(twice, {"v": value}) == pytest.approx(0)
+    assert disentanglement.mutual_information_gap(twice, {"v": value}) == pytest.approx(0)
 
 
 def test_spread_tells_collapse():
-    assert closing.spread(torch.ones(50, 8)) == pytest.approx(0, abs=1e-6)
-    assert closing.spread(torch.randn(5000, 64, generator=torch.Generator().manual_seed(0))) == pytest.approx(
+    assert scoring.spread(torch.ones(50, 8)) == pytest.approx(0, abs=1e-6)
+    assert scoring.spread(torch.randn(5000, 64, generator=torch.Generator().manual_seed(0))) == pytest.approx(
         1, abs=0.02
     )
 
@@ -123,9 +125,9 @@ def test_spread_tells_collapse():
 def test_without_labels_only_what_needs_none():
     images = ImageSet(torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8))
     config = Config.preset("smoke")
-    scores = closing.score(closing.stages(build(config), config, images.images), images, config)
+    scores = scoring.score(scoring.stages(build(config), config, images.images), images, config)
     assert all(set(row) == {"spread"} for row in scores.values())
-    assert "no labels" in closing.table(scores)
+    assert "no labels" in scoring.table(scores)
 
 
 @pytest.mark.parametrize(("name", "dim"), [("tiny", None), ("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])
@@ -152,4 +154,4 @@ def test_notes_name_the_best_head_of_each_attribute():
         {"attribute": "tone", "value": "light", "head": 3, "auc": 0.7},
         {"attribute": "tone", "value": "dark", "head": 5, "auc": 0.9},
     ]
-    assert closing.notes_on_heads({"heads": rows}) == {5: "knows tone\nAUC 0.900"}
+    assert scoring.notes_on_heads({"heads": rows}) == {5: "knows tone\nAUC 0.900"}

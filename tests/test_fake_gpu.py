@@ -21,8 +21,8 @@ from cdlearn.augment import TwoViews
 from cdlearn.config import Config
 from cdlearn.evaluate import embed
 from cdlearn.methods import METHODS, build
-from cdlearn.results import closing
-from cdlearn.runtime import compiling, devices, distributed, streams
+from cdlearn.results import scoring
+from cdlearn.runtime import compiling, devices, distributed, rng
 
 needs_cuda_build = pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch was built without CUDA")
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -168,7 +168,7 @@ def as_on_cuda(fake, monkeypatch):
         return model
 
     monkeypatch.setattr(torch.nn.Module, "to", to)
-    for module in (trainer, closing):
+    for module in (trainer, scoring):
         monkeypatch.setattr(module, "fresh_model", made_on_cuda)
     monkeypatch.setattr(trainer, "pick_device", lambda name="": CUDA)
     monkeypatch.setattr(trainer, "tune", lambda device: None)
@@ -178,9 +178,9 @@ def as_on_cuda(fake, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **given: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**33, 2**34))
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": None)
-    monkeypatch.setattr(streams, "set_stream", lambda generator, *stream: None)
-    monkeypatch.setattr(streams, "generator", lambda *stream, **named: None)
-    monkeypatch.setattr(streams, "drawing", lambda *given: contextlib.nullcontext())
+    monkeypatch.setattr(rng, "set_stream", lambda generator, *stream: None)
+    monkeypatch.setattr(rng, "generator", lambda *stream, **named: None)
+    monkeypatch.setattr(rng, "drawing", lambda *given: contextlib.nullcontext())
 
     def backward(loss):
         assert loss.requires_grad and loss.device.type == "cuda"
@@ -246,6 +246,6 @@ def test_embedding_and_closing_on_a_gpu_mix_no_devices(as_on_cuda, method):
     config = Config.preset("gpu", method=method, backbone="tiny", **SMALL)
     images = torch.zeros(12, 3, 20, 20, dtype=torch.uint8)
     model = trainer.fresh_model(config).to("cuda", memory_format=torch.channels_last)
-    for stage in (embed(model, images, 16), embed(model, images.cuda(), 16), closing.stages(model, config, images)):
+    for stage in (embed(model, images, 16), embed(model, images.cuda(), 16), scoring.stages(model, config, images)):
         for values in stage.values():
             assert values.device.type == "cpu" and values.dtype == torch.float32 and len(values) == 12

@@ -16,8 +16,8 @@ from cdlearn import checkpoint, course, trainer
 from cdlearn.config import Config
 from cdlearn.data.shapes import make_shapes
 from cdlearn.evaluate import embed
-from cdlearn.results import closing
-from cdlearn.runtime import compiling, feeding
+from cdlearn.results import scoring
+from cdlearn.runtime import compiling, prefetch
 
 SEES = bool(os.environ.get("CDLEARN_TEST_GPU"))
 on_gpu = pytest.mark.skipif(not (SEES and torch.cuda.is_available()), reason="CUDA is hidden from this process")
@@ -103,7 +103,7 @@ def test_a_run_goes_on_compiled_or_not(images, compiles, tmp_path):
 def test_mapped_images_give_the_same_batches(images, monkeypatch):
     """As if they did not fit: gathered ahead by a thread, into pinned memory."""
     resident = trainer.Trainer(small(), images.images)
-    monkeypatch.setattr(feeding, "SHARE", 0.0)
+    monkeypatch.setattr(prefetch, "SHARE", 0.0)
     mapped = trainer.Trainer(small(), images.images)
     assert mapped.batches.ahead and not resident.batches.ahead
     for step in range(12):
@@ -120,8 +120,8 @@ def test_embedding_and_closing(images, tmp_path, capsys):
     here, there = embed(loaded, images.images, 16, amp=False), embed(model, images.images, 16, amp=False)
     for stage, values in there.items():
         torch.testing.assert_close(values, here[stage], rtol=0.02, atol=0.01)
-    scores = closing.close(model, config, images, tmp_path, model.history)
-    assert set(closing.STAGES) <= set(scores) and (tmp_path / "embedding.png").exists()
+    scores = scoring.close(model, config, images, tmp_path, model.history)
+    assert set(scoring.STAGES) <= set(scores) and (tmp_path / "embedding.png").exists()
 
 
 @on_gpu

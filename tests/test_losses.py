@@ -146,7 +146,7 @@ def test_analytic_values():
     undecided = torch.zeros(32, 128)
     terms = losses.cd_loss(apart, apart, undecided.repeat(4, 1), undecided.repeat(4, 1))
     assert (terms["feature"] - terms["entropy"]).item() == pytest.approx(math.log(255) - 1, abs=1e-5)
-    assert losses.undecided_floor(128) == pytest.approx(4.54, abs=0.005)
+    assert losses.all_half_loss(128) == pytest.approx(4.54, abs=0.005)
 
 
 def test_entropy_against_p_log_p_and_its_ends():

@@ -14,8 +14,8 @@ from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.methods import METHODS, build, centres, needs_clusters, views_of
-from cdlearn.results import closing, plots
+from cdlearn.methods import METHODS, build, cluster_centres, needs_clusters, views_of
+from cdlearn.results import plots, scoring
 from cdlearn.runtime.errors import UserError
 
 NEW = ("cc", "centres", "ae", "dae", "vae", "byol", "vicreg", "fastsiam")
@@ -40,10 +40,10 @@ def test_the_interface(method):
     terms = model.training_loss(*views, x)
     assert next(iter(terms)) == "loss" and all(value.shape == () for value in terms.values())
     terms["loss"].backward()
-    learned, rests = [p for p in model.parameters() if p.requires_grad], getattr(model, "rests", False)
+    learned, rests = [p for p in model.parameters() if p.requires_grad], getattr(model, "has_unused_parameters", False)
     assert any(p.grad is not None for p in learned)
     assert all(rests if p.grad is None else torch.isfinite(p.grad).all() for p in learned)
-    if not model.needs_plain:
+    if not model.needs_unaugmented:
         assert model.training_loss(*views)["loss"].shape == ()
     found = model.eval().represent(x)
     assert set(found) == {"backbone", "output"} and found["backbone"].shape == (8, model.backbone.dim)
@@ -150,8 +150,8 @@ def test_assignment_scores():
 def test_another_number_of_clusters_than_classes_is_scored(tmp_path):
     images = ImageSet(some_images(), torch.arange(48) % 4, tuple("abcd"))
     config = small("cc", clusters=8)
-    scores = closing.score(closing.stages(build(config), config, images.images), images, config)
-    assert 0 <= scores["argmax"]["acc"] <= 1 and "argmax of output" in closing.table(scores)
+    scores = scoring.score(scoring.stages(build(config), config, images.images), images, config)
+    assert 0 <= scores["argmax"]["acc"] <= 1 and "argmax of output" in scoring.table(scores)
 
 
 @pytest.mark.parametrize("method", NEW)
@@ -165,9 +165,9 @@ def test_every_term_has_its_panel(method):
 
 def test_the_trainer_prepares_once_and_only_before_the_first_step(tmp_path, monkeypatch):
     calls = []
-    prepare = centres.Centres.prepare
+    prepare = cluster_centres.Centres.prepare
     monkeypatch.setattr(
-        centres.Centres, "prepare", lambda self, images: (calls.append(len(images)), prepare(self, images))
+        cluster_centres.Centres, "prepare", lambda self, images: (calls.append(len(images)), prepare(self, images))
     )
     trainer.fit(small("centres"), some_images(), tmp_path)
     assert calls == [48]

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from cdlearn import trainer
 from cdlearn.augment import to_size
 from cdlearn.config import Config
-from cdlearn.methods import autoencoder, build, cc, centres
+from cdlearn.methods import autoencoder, build, cc, cluster_centres
 
 TOLD = ("cc", "centres")
 SMALL = {"limit": 48, "size": 16, "batch_size": 16, "epochs": 2, "kmeans_seeds": 1}
@@ -131,12 +131,20 @@ def test_an_empty_cluster_counts_as_it_would_in_exact_arithmetic():
 @pytest.mark.parametrize("alpha", [1.0, 2.5])
 def test_q_p_and_divergence_are_the_loops_with_their_gradients(alpha):
     h, middle, other = drawn(6, 5), drawn(3, 5, seed=1), drawn(6, 5, seed=2)
-    log_q, log_r = centres.log_assignment(h, middle, alpha), centres.log_assignment(other, middle, alpha)
+    log_q, log_r = (
+        cluster_centres.log_assignment(h, middle, alpha),
+        cluster_centres.log_assignment(other, middle, alpha),
+    )
     q, r = slow_q(h, middle, alpha), slow_q(other, middle, alpha)
     torch.testing.assert_close(log_q.exp(), q)
-    torch.testing.assert_close(centres.log_target(log_q).exp(), slow_p(q))
-    alike(centres.divergence(log_q, log_r), slow_divergence(q, r), h, middle, other)
-    alike(centres.divergence(centres.log_target(log_q), log_q), slow_divergence(slow_p(q).detach(), q), h, middle)
+    torch.testing.assert_close(cluster_centres.log_target(log_q).exp(), slow_p(q))
+    alike(cluster_centres.divergence(log_q, log_r), slow_divergence(q, r), h, middle, other)
+    alike(
+        cluster_centres.divergence(cluster_centres.log_target(log_q), log_q),
+        slow_divergence(slow_p(q).detach(), q),
+        h,
+        middle,
+    )
 
 
 def test_divergence_goes_from_target_to_answer():
@@ -145,14 +153,14 @@ def test_divergence_goes_from_target_to_answer():
     theirs = torch.distributions.kl_divergence(
         torch.distributions.Categorical(open_), torch.distributions.Categorical(sure)
     )
-    assert centres.divergence(open_.log(), sure.log()).item() == pytest.approx(theirs.item(), abs=1e-5)
-    assert centres.divergence(sure.log(), open_.log()) < centres.divergence(open_.log(), sure.log())
+    assert cluster_centres.divergence(open_.log(), sure.log()).item() == pytest.approx(theirs.item(), abs=1e-5)
+    assert cluster_centres.divergence(sure.log(), open_.log()) < cluster_centres.divergence(open_.log(), sure.log())
 
 
 def test_targets_stand_still():
     """The target p has no gradient, and the anchor moves only the views, not the plain image."""
     h, middle = drawn(6, 5), drawn(3, 5, seed=1)
-    assert not centres.log_target(centres.log_assignment(h, middle)).requires_grad
+    assert not cluster_centres.log_target(cluster_centres.log_assignment(h, middle)).requires_grad
     model = build(small("centres", per_view_batch_norm=True))  # so that BatchNorm passes nothing between the views
     x, x1, x2 = (torch.rand(8, 3, 16, 16).requires_grad_() for _ in range(3))
     model.training_loss(x1, x2, x)["anchor"].backward()
@@ -174,8 +182,8 @@ def test_the_three_losses_of_centres():
 def test_features_far_from_every_centre_stay_finite():
     h = torch.tensor([[1e8, 0.0], [0.0, 0.0]], requires_grad=True)
     middle = torch.tensor([[0.0, 0.0], [1e-3, 0.0]], requires_grad=True)  # one image lies on a centre
-    log_q = centres.log_assignment(h, middle)
-    loss = centres.divergence(centres.log_target(log_q), log_q)
+    log_q = cluster_centres.log_assignment(h, middle)
+    loss = cluster_centres.divergence(cluster_centres.log_target(log_q), log_q)
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(h.grad).all() and torch.isfinite(middle.grad).all()
 

@@ -9,25 +9,25 @@ from test_train import options, same_weights, tiny
 from cdlearn import train, trainer
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import embed, knn_accuracy
-from cdlearn.results import closing
+from cdlearn.results import scoring
 
 
 def test_knn_is_looked_at_ten_times_at_most_and_changes_nothing(tmp_path):
     images = load("shapes", 16, 48, 42)
     config = tiny(epochs=20)
     plain = trainer.fit(config, images)
-    watched = trainer.fit(config, images, after_epoch=closing.knn_monitor(images, config))
+    watched = trainer.fit(config, images, after_epoch=scoring.knn_monitor(images, config))
     assert same_weights(plain, watched)
     looked = [row["epoch"] for row in watched.history if math.isfinite(row["knn output"])]
     assert looked == [*range(2, 21, 2)] and 0 <= watched.history[-1]["knn backbone"] <= 1
     features = embed(watched, images.images, config.size, amp=config.amp)["output"]
     assert watched.history[-1]["knn output"] == knn_accuracy(features, images.labels)
-    assert closing.knn_monitor(ImageSet(images.images), config) is None
+    assert scoring.knn_monitor(ImageSet(images.images), config) is None
 
 
 def test_the_last_epoch_is_always_looked_at(tmp_path):
     images, config = load("shapes", 16, 48, 42), tiny(epochs=13)
-    watched = trainer.fit(config, images, after_epoch=closing.knn_monitor(images, config))
+    watched = trainer.fit(config, images, after_epoch=scoring.knn_monitor(images, config))
     looked = [row["epoch"] for row in watched.history if math.isfinite(row["knn output"])]
     assert looked == [*range(2, 13, 2), 13]
 

@@ -8,9 +8,9 @@ import torch
 from cdlearn.config import Config
 from cdlearn.data import load
 from cdlearn.data.motifs import CLASSES, VALUES, make_motifs
+from cdlearn.disentanglement import rank_auc
 from cdlearn.evaluate import cluster_scores, raw_pixels
-from cdlearn.probes import rank_auc
-from cdlearn.results import closing
+from cdlearn.results import scoring
 
 
 def test_the_same_seed_gives_the_same_images_on_every_machine():
@@ -59,8 +59,8 @@ def test_the_closing_table_names_the_values():
     config = Config.preset("smoke", data="motifs", kmeans_seeds=1)
     assert config.hue == 0.5 and config.crop == (0.5, 1.0)
     motifs = load("motifs", config.size, 256)
-    features = dict.fromkeys(closing.STAGES, torch.rand(256, 4, generator=torch.Generator().manual_seed(0)))
-    table = closing.table(closing.score(features, motifs, config))
+    features = dict.fromkeys(scoring.STAGES, torch.rand(256, 4, generator=torch.Generator().manual_seed(0)))
+    table = scoring.table(scoring.score(features, motifs, config))
     for name, values in VALUES.items():
         assert all(f"{name} = {value}" in table for value in values)
     assert all(f"class = {name}" in table for name in CLASSES)

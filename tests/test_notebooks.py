@@ -14,7 +14,7 @@ from execute import HOME, NOTEBOOKS, source_hash
 
 FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 everywhere = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-UNRUN: tuple[str, ...] = ()  # changed since their last run on the laptop rung
+UNRUN: tuple[str, ...] = ()  # changed since their last run on the laptop preset
 KINDS = ("write", "predict", "bug", "figure")  # of exercises, as tags of their cells
 FEW = ("00",)  # two exercises are enough in the first hour
 APPENDICES = ("04b",)  # and beside the course
@@ -54,7 +54,7 @@ def test_outputs_came_from_the_code_that_is_stored(path):
     notebook = nbformat.read(path, 4)
     about = notebook.metadata["cdlearn"]
     assert about["source"] == source_hash(notebook), "run tests/execute.py on it again"
-    assert about["rung"] != "smoke", "outputs are to come from the laptop or the gpu rung"
+    assert about["preset"] != "smoke", "outputs are to come from the laptop or the gpu preset"
     assert notebook.metadata["kernelspec"]["name"] == "python3"
 
 

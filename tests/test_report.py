@@ -12,8 +12,8 @@ import pytest
 from untrained import run_on, save_shapes
 
 from cdlearn import checkpoint, report, train
+from cdlearn.analysis import export_table, tsne
 from cdlearn.pages import build as page
-from cdlearn.survey import place, table
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_the_table_has_clusters_classes_and_heads_and_comes_as_parquet_with_pyar
     for number, name in enumerate(("cats", "dogs, or so")):
         save_shapes(tmp_path / "pets" / name, 8, seed=number)
     found = report.survey(run, str(tmp_path / "pets"))
-    monkeypatch.setattr(table.importlib.util, "find_spec", lambda name: None)
-    assert [path.suffix for path in table.write(found, tmp_path / "out")] == [".csv", ".npz"]
+    monkeypatch.setattr(export_table.importlib.util, "find_spec", lambda name: None)
+    assert [path.suffix for path in export_table.write(found, tmp_path / "out")] == [".csv", ".npz"]
     rows = pd.read_csv(tmp_path / "out.csv")
     assert rows["class"].tolist() == ["cats"] * 8 + ["dogs, or so"] * 8
     assert (rows["cluster"] == found.contents.clusters[found.contents.k]).all()
@@ -62,7 +62,7 @@ def test_the_table_has_clusters_classes_and_heads_and_comes_as_parquet_with_pyar
         assert rows[f"head_{head['number']}"].between(0, 1).all()
     monkeypatch.undo()
     pytest.importorskip("pyarrow")
-    table.write(found, tmp_path / "out")
+    export_table.write(found, tmp_path / "out")
     assert pd.read_parquet(tmp_path / "out.parquet")["file"].tolist() == rows["file"].tolist()
 
 
@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_the_old_report_whole_and_the_work_done(run, few, cap
     assert all(path.read_bytes() == content for path, content in before.items() if path.suffix != ".html")
     assert (run / "report.html").read_text().rstrip().endswith("</html>")
     assert not list(run.glob(".part-*"))
-    monkeypatch.setattr(place, "placed", None)  # the work is not done again
+    monkeypatch.setattr(tsne, "placed", None)  # the work is not done again
     assert report.main([str(run), "--data", few]) == 0
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cdlearn.data.shapes import CLASSES, VALUES, make_shapes
+from cdlearn.disentanglement import rank_auc
 from cdlearn.evaluate import cluster_scores, raw_pixels
-from cdlearn.probes import rank_auc
 
 
 def test_the_same_seed_gives_the_same_images_on_every_machine():

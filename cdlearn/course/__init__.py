@@ -1,4 +1,4 @@
-"""What every notebook needs: the rung to run at, models trained once, and the table of controls that grows."""
+"""What every notebook needs: the preset to run at, models trained once, and the table of controls that grows."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ LARGE = 100_000  # bytes of a picture above which 256 colours have to do: notebo
 LARGEST = 150_000  # bytes of a stored picture
 
 
-def rung() -> str:
+def preset() -> str:
     """The preset that notebooks run at: ``CDLEARN_PRESET``, else gpu where there is one, else laptop."""
     asked = os.environ.get("CDLEARN_PRESET", "gpu" if torch.cuda.is_available() else "laptop")
     if asked not in PRESETS:
@@ -40,15 +40,15 @@ def rung() -> str:
 
 
 def pick(smoke: Any, laptop: Any, gpu: Any = None) -> Any:
-    """The value for the rung at hand; gpu and paper take laptop's where they have none of their own."""
-    if rung() == "smoke":
+    """The value for the preset at hand; gpu and paper take laptop's where they have none of their own."""
+    if preset() == "smoke":
         return smoke
-    return laptop if rung() == "laptop" or gpu is None else gpu
+    return laptop if preset() == "laptop" or gpu is None else gpu
 
 
 def figures() -> Path:
-    """Where figures and tables go: figures/course, or a folder to be thrown away on the smoke rung."""
-    folder = Path(tempfile.gettempdir(), "cdlearn-smoke") if rung() == "smoke" else HOME / "figures" / "course"
+    """Where figures and tables go: figures/course, or a folder to be thrown away on the smoke preset."""
+    folder = Path(tempfile.gettempdir(), "cdlearn-smoke") if preset() == "smoke" else HOME / "figures" / "course"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -78,12 +78,12 @@ def picture(figure: Figure, alt: str = "") -> Image:
 
 
 def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, ImageSet]:
-    """A model at the rung's preset, changed by ``settings``, with its Config and images; trained once, then loaded.
+    """A model at the preset's preset, changed by ``settings``, with its Config and images; trained once, then loaded.
 
     The model's ``history`` holds a row an epoch. Runs are kept in runs/course; one whose settings differ in anything is
     not taken for it. Remove the folder to train anew.
     """
-    config = Config.preset(rung(), **settings)
+    config = Config.preset(preset(), **settings)
     images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     config = config.for_images(images)
     out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
@@ -102,13 +102,13 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
 def claim(holds: bool, sentence: str) -> None:
     """Print a sentence of the text with its figures, and fail where it no longer holds.
 
-    So prose cannot drift from numbers. The smoke rung learns nothing: there it only says what it would have checked.
+    So prose cannot drift from numbers. The smoke preset learns nothing: there it only says what it would have checked.
 
     Raises:
-        AssertionError: with the sentence, on any other rung.
+        AssertionError: with the sentence, on any other preset.
     """
-    if rung() == "smoke":
-        print(f"needs the full rung: {sentence}")
+    if preset() == "smoke":
+        print(f"needs the full preset: {sentence}")
         return
     assert holds, f"this does not hold here: {sentence}"
     print(f"✓ {sentence}")

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from cdlearn.checkpoint import write_text
-from cdlearn.course import figures, rung
+from cdlearn.course import figures, preset
 from cdlearn.results.plots import COLOURS, figure, grid
 
 WITH, WITHOUT = COLOURS[0], COLOURS[4]
@@ -66,8 +66,8 @@ def in_short(lines: list[dict]) -> str:
 
 
 def table(rows: pd.DataFrame, name: str) -> Markdown:
-    """A table of text, shown as Markdown; off the smoke rung also kept as NAME.csv."""
-    if rung() != "smoke":
+    """A table of text, shown as Markdown; off the smoke preset also kept as NAME.csv."""
+    if preset() != "smoke":
         write_text(figures() / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     header = list(rows.columns)
     lines = [header, ["---"] * len(header), *rows.to_numpy().tolist()]

@@ -26,10 +26,10 @@ YEARS |= {
     "SimCLR": 2020,
     "CC": 2021,
 }
-YEARS |= {"Cluster centres": 2021, "CD-128": 2024, "CD-128: heads never trained": 0}
+YEARS |= {"Cluster centres": 2021, "CD-128": 2024, "CD-128: untrained heads": 0}
 NAMES = {"K-means": "raw pixels", "Random network": "random network", "CD-128": "CD"}
 NAMES |= {"Cluster centres": "cluster centres", "DeCNN: never trained": "DeCNN, never trained"}
-NAMES |= {"CD-128: heads never trained": "CD, heads never trained"}
+NAMES |= {"CD-128: untrained heads": "CD, untrained heads"}
 
 
 def records() -> pd.DataFrame:

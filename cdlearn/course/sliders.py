@@ -6,7 +6,7 @@ import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from cdlearn.course import picture, rung
+from cdlearn.course import picture, preset
 
 
 def slide(draw: Callable[[float], Figure], values: Sequence, at, label: str, alt: str) -> None:
@@ -20,7 +20,7 @@ def slide(draw: Callable[[float], Figure], values: Sequence, at, label: str, alt
     """
     if at not in values:
         raise ValueError(f"{at} is not one of the slider's values")
-    if rung() == "smoke":  # nobody moves the slider there, and yet its ends must draw
+    if preset() == "smoke":  # nobody moves the slider there, and yet its ends must draw
         draw(values[0])
         draw(values[-1])
     slider = ipywidgets.SelectionSlider(

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 from torch import Tensor, nn
 
 from cdlearn.augment import to_size
-from cdlearn.evaluate.unseen import knn_transfer, never_trained, place  # noqa: F401 (names of this room)
+from cdlearn.evaluate.held_out import knn_transfer, place, untrained_heads  # noqa: F401 (names of this room)
 from cdlearn.runtime.devices import autocast
 
 

@@ -8,8 +8,8 @@ import torch
 
 from cdlearn import checkpoint
 from cdlearn.data import load
-from cdlearn.evaluate import beside
-from cdlearn.results import closing
+from cdlearn.evaluate import extra_metrics
+from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.devices import pick_device
@@ -57,12 +57,15 @@ def _evaluate(arguments: list[str]) -> None:
         )
     name = "scores" if own else f"scores-{data_name(wanted.data)}" + (f"-limit{asked.limit}" if asked.limit else "")
     print(f"{run}, {len(history)} epochs, on {len(images):,} images of {wanted.data}", flush=True)
-    closing.close(model, wanted, images, run, history if own else [], name)
+    scoring.close(model, wanted, images, run, history if own else [], name)
     print(f"\nthe scores are in {run / f'{name}.json'}, the figures beside them")
     if asked.beside:
-        rows, path = beside.rows(model, images, wanted), run / f"{name.replace('scores', 'beside', 1)}.json"
+        rows, path = extra_metrics.rows(model, images, wanted), run / f"{name.replace('scores', 'beside', 1)}.json"
         checkpoint.write_text(path, json.dumps(rows, indent=1) + "\n")
-        print(f"\nbeside the published protocol, which scores features as they are (in {path}):\n{beside.table(rows)}")
+        print(
+            f"\nbeside the published protocol, which scores features as they are (in {path}):\n"
+            + extra_metrics.table(rows)
+        )
 
 
 if __name__ == "__main__":

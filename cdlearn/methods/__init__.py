@@ -16,12 +16,12 @@ it). ``after_step(step, steps)`` is called after the optimizer's step, for a mov
 method remembers from step to step lies in its buffers, or in parameters that need no gradient, so that a resumed run
 takes the very steps of an uninterrupted one.
 
-Methods with phases (phases.py holds what they share) have two more. ``begin_epoch(epoch, epochs, images)`` is called
+Methods with phases (per_image.py holds what they share) have two more. ``begin_epoch(epoch, epochs, images)`` is called
 before the first step of every epoch; there a method may look at all images, and cluster or merge. Afterwards all
 processes get the weights and buffers of the first. ``begin_step(epoch, epochs, index)`` is called before every step,
 also the first after a resume, with the numbers (n,) of the images that this process will see: so a method knows its
-phase without remembering it, and finds what it keeps of each image. ``rests = True`` says that some weights have no
-part in some steps; the optimizer leaves them as they are. A phase may have loss terms of its own.
+phase without remembering it, and finds what it keeps of each image. ``has_unused_parameters = True`` says that some
+weights have no part in some steps; the optimizer leaves them as they are. A phase may have loss terms of its own.
 """
 
 from torch import nn
@@ -31,7 +31,7 @@ from cdlearn.methods import autoencoder
 from cdlearn.methods.byol import BYOL
 from cdlearn.methods.cc import CC
 from cdlearn.methods.cd import CD
-from cdlearn.methods.centres import Centres
+from cdlearn.methods.cluster_centres import Centres
 from cdlearn.methods.dac import DAC
 from cdlearn.methods.dccm import DCCM
 from cdlearn.methods.dcgan import DCGAN

@@ -57,7 +57,7 @@ class Autoencoder(nn.Module):
             negative evidence lower bound, scaled so that the squared error has weight 1.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_views = False
 
     def __init__(self, backbone: nn.Module, config, masked: float = 0.0, variational: bool = False):

@@ -55,7 +55,7 @@ class BYOL(nn.Module):
         config: reads dim, hidden, target_momentum and per_view_batch_norm.
     """
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

@@ -53,7 +53,7 @@ class CC(nn.Module):
             per_view_batch_norm.
     """
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):

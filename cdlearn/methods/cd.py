@@ -38,7 +38,7 @@ class CD(nn.Module):
             heads_similarity, entropy_of, per_view_batch_norm.
     """
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

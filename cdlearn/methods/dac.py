@@ -48,7 +48,7 @@ class DAC(nn.Module):
         config: reads clusters, hidden, per_view_batch_norm.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):

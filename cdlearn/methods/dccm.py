@@ -54,7 +54,7 @@ class DCCM(nn.Module):
         config: reads clusters, hidden, size, per_view_batch_norm.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):

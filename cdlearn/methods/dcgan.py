@@ -20,7 +20,7 @@ from cdlearn.methods.views import stages, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
 
-def judge_loss(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross entropy of the discriminator: real images are to score above 0, forged ones below.
 
     real, fake: (N, 1) logits -> scalar in nats; 2 ln 2 when it cannot tell them apart.
@@ -28,7 +28,7 @@ def judge_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def forger_loss(fake: Tensor) -> Tensor:
+def generator_loss(fake: Tensor) -> Tensor:
     """Binary cross entropy of the generator: forged images are to score above 0. fake: (N, 1) logits -> scalar.
 
     Minus log D(fake) instead of log(1 - D(fake)), because that still has a gradient when no forgery deceives.
@@ -44,19 +44,19 @@ class DCGAN(nn.Module):
         config: reads dim (the length of the noise) and size.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_views = False
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.judge = nn.Linear(backbone.dim, 1)
+        self.discriminator = nn.Linear(backbone.dim, 1)
         self.generator = decoder(config.dim, config.size, backbone.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> logits (M, 1): how real the images look."""
-        return at_least_float32(self.judge(self.backbone(x)))
+        return at_least_float32(self.discriminator(self.backbone(x)))
 
     def score(self, x: Tensor, learns: bool) -> Tensor:
         """The same for forged images: BatchNorm's running statistics stay those of real images.
@@ -78,8 +78,10 @@ class DCGAN(nn.Module):
         """
         forged = self.forge(distributed.random_like(torch.randn_like, x.new_zeros(len(x), self.config.dim)))
         real, fake = self(x.contiguous(memory_format=torch.channels_last)), self.score(forged.detach(), learns=True)
-        judge, forger = distributed.averaged(judge_loss(real, fake), forger_loss(self.score(forged, learns=False)))
-        return {"loss": judge + forger, "judge": judge, "forger": forger}
+        discriminator, generator = distributed.averaged(
+            discriminator_loss(real, fake), generator_loss(self.score(forged, learns=False))
+        )
+        return {"loss": discriminator + generator, "discriminator": discriminator, "generator": generator}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim), ``output``: the largest value of each map of each stage."""

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
-from cdlearn.methods import phases
+from cdlearn.methods import per_image
 from cdlearn.methods.autoencoder import MASKED, Autoencoder
-from cdlearn.methods.centres import divergence, log_assignment
+from cdlearn.methods.cluster_centres import divergence, log_assignment
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
@@ -42,15 +42,15 @@ class DEC(Autoencoder):
         config: reads clusters, dim (the length of the code), size, seed and amp.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_views = False
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
-    rests = True  # the centres at first, the decoder later
+    has_unused_parameters = True  # the centres at first, the decoder later
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__(backbone, config, masked=MASKED)
         self.centres = nn.Parameter(torch.randn(config.clusters, config.dim))  # until K-means finds better ones
-        self.target = phases.PerImage()  # log p (N, K) of every image
+        self.target = per_image.PerImage()  # log p (N, K) of every image
         self.clustering, self.batch = False, None  # set before every step
 
     def log_q(self, x: Tensor) -> Tensor:
@@ -62,15 +62,15 @@ class DEC(Autoencoder):
     @torch.no_grad()
     def begin_epoch(self, epoch: int, epochs: int, images: Tensor) -> None:
         """At the start of the second phase K-means places the centres; from then on each epoch renews the target."""
-        start = phases.begins(PRETRAINING, epochs)
+        start = per_image.begins(PRETRAINING, epochs)
         if epoch == start:
-            codes = phases.encoded(self, lambda x: self.encode(self.backbone(x))[0], images, self.config)
-            self.centres.copy_(phases.k_means(codes, len(self.centres), self.config.seed, STARTS)[0])
+            codes = per_image.encoded(self, lambda x: self.encode(self.backbone(x))[0], images, self.config)
+            self.centres.copy_(per_image.k_means(codes, len(self.centres), self.config.seed, STARTS)[0])
         if epoch >= start:
-            self.target.of = log_target(phases.encoded(self, self.log_q, images, self.config))
+            self.target.of = log_target(per_image.encoded(self, self.log_q, images, self.config))
 
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
-        self.clustering, self.batch = epoch >= phases.begins(PRETRAINING, epochs), index
+        self.clustering, self.batch = epoch >= per_image.begins(PRETRAINING, epochs), index
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Plain images x (N, 3, S, S) -> ``loss`` and its one term, that of the phase; the views are not used."""

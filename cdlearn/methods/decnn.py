@@ -1,9 +1,9 @@
 """Deconvolutional networks (DeCNN; Zeiler et al., CVPR 2010): images as sums of few filters, layer upon layer.
 
 A layer explains its input as the sum of maps convolved with filters, and wants the maps to be mostly 0: it minimises
-half the squared error plus SPARSE times the sum of the maps' absolute values. There is no encoder. The maps of an image
-are found by descent on this cost, and the filters learn with the maps held still. The maps are the input of the next
-layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean and
+half the squared error plus L1_WEIGHT times the sum of the maps' absolute values. There is no encoder. The maps of an
+image are found by descent on this cost, and the filters learn with the maps held still. The maps are the input of the
+next layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean and
 the contrast taken out.
 
 Simplified: the shared backbone gives only its width, because a network without an encoder cannot be it. Maps have a
@@ -26,7 +26,7 @@ from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
 LAYERS = 2
-SPARSE = 0.5  # price of the maps, where the inputs have a mean square of 1
+L1_WEIGHT = 0.5  # weight of the L1 penalty on the maps, where the inputs have a mean square of 1
 STEPS = 10  # in which maps are found
 SIDE, STRIDE = 6, 2  # pixels: of a filter, and from place to place
 
@@ -37,8 +37,8 @@ def rebuilt(maps: Tensor, filters: Tensor) -> Tensor:
 
 
 def costs(x: Tensor, maps: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the squared error and the price of the maps, both per value of x: (N, C, H, W) -> two scalars."""
-    return 0.5 * (rebuilt(maps, filters) - x).square().mean(), SPARSE * maps.abs().sum() / x.numel()
+    """Half the squared error and the L1 penalty on the maps, both per value of x: (N, C, H, W) -> two scalars."""
+    return 0.5 * (rebuilt(maps, filters) - x).square().mean(), L1_WEIGHT * maps.abs().sum() / x.numel()
 
 
 def steepest(filters: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def inferred(x: Tensor, filters: Tensor, steps: int = STEPS) -> Tensor:
     for _ in range(steps):
         error = rebuilt(ahead, filters) - x
         lower = ahead - pace * F.conv2d(error, filters, stride=STRIDE, padding=(SIDE - STRIDE) // 2)
-        found = lower.sign() * F.relu(lower.abs() - pace * SPARSE)
+        found = lower.sign() * F.relu(lower.abs() - pace * L1_WEIGHT)
         speed, before = (1 + (1 + 4 * speed**2) ** 0.5) / 2, speed
         maps, ahead = found, found + (before - 1) / speed * (found - maps)
     return maps
@@ -112,9 +112,9 @@ class DeCNN(nn.Module):
         config: not read.
     """
 
-    needs_plain = True
+    needs_unaugmented = True
     needs_views = False
-    rests = True  # the filters of all layers but one
+    has_unused_parameters = True  # the filters of all layers but one
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -127,8 +127,8 @@ class DeCNN(nn.Module):
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Plain images x (N, 3, S, S) -> ``loss`` and its two terms, of the layer that learns; no views are used."""
         seen, filters = self.backbone.inputs(x, self.layer)[-1], self.backbone.kernels(self.layer)
-        error, price = distributed.averaged(*costs(seen, inferred(seen, filters.detach()), filters))
-        return {"loss": error + price, "reconstruction": error, "price": price}
+        error, penalty = distributed.averaged(*costs(seen, inferred(seen, filters.detach()), filters))
+        return {"loss": error + penalty, "reconstruction": error, "penalty": penalty}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone``, of the last layer (N, dim), and ``output``: of all layers, side by side."""

@@ -41,7 +41,7 @@ def prediction_of_others(predictions: list[Tensor], targets: list[Tensor]) -> Te
 class FastSiam(nn.Module):
     """h = f(x), z = projector(h), p = predictor(z). Reads dim, hidden and per_view_batch_norm of the config."""
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
     views = 4  # of every image in every step
 
     def __init__(self, backbone: nn.Module, config):

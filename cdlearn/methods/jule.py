@@ -16,18 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
-from cdlearn.methods import phases
-from cdlearn.methods.merging import merged
+from cdlearn.methods import per_image
+from cdlearn.methods.graph_linkage import merged
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
 FIRST, LAST = 0.125, 0.75  # shares of the run after which clusters begin, and after which K are left
 SMALL, MOST = 8, 512  # images of a small cluster on average; the number of small clusters at most
-MARGIN, STRANGERS = 0.2, 20  # of the triplet loss, and how many strangers each pair is compared with, as published
+MARGIN, NEGATIVES = 0.2, 20  # of the triplet loss, and how many strangers each pair is compared with, as published
 SHARP = 10.0  # turns cosines with the cluster means into shares
 
 
-def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, strangers: Tensor, margin: float = MARGIN) -> Tensor:
+def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, negatives: Tensor, margin: float = MARGIN) -> Tensor:
     """Mean of max(0, |a - p|^2 - |a - n|^2 + margin) over anchor a, p of its cluster, and n of another one.
 
     anchors, others: (N, D) of length 1, image by image; labels: (N,) cluster numbers; strangers: (N, S) the places in
@@ -35,8 +35,8 @@ def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, strangers: Ten
     """
     apart = 2 - 2 * anchors @ others.T  # squared distances of vectors of length 1
     same = labels.unsqueeze(1) == labels
-    far = apart.gather(1, strangers)
-    counts = same.unsqueeze(2) & ~same.gather(1, strangers).unsqueeze(1)
+    far = apart.gather(1, negatives)
+    counts = same.unsqueeze(2) & ~same.gather(1, negatives).unsqueeze(1)
     cost = F.relu(apart.unsqueeze(2) - far.unsqueeze(1) + margin)
     return (cost * counts).sum() / counts.sum().clamp(min=1)
 
@@ -49,7 +49,7 @@ class JULE(nn.Module):
         config: reads clusters, dim, size, seed, amp, per_view_batch_norm.
     """
 
-    needs_plain = False
+    needs_unaugmented = False
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
 
     def __init__(self, backbone: nn.Module, config):
@@ -58,7 +58,7 @@ class JULE(nn.Module):
         self.backbone = backbone
         self.projector = nn.Linear(backbone.dim, config.dim)
         self.register_buffer("means", torch.zeros(config.clusters, config.dim))  # of K clusters, 0 until there are any
-        self.groups = phases.PerImage()  # (N, 2): small cluster and cluster of every image
+        self.groups = per_image.PerImage()  # (N, 2): small cluster and cluster of every image
         self.merging, self.batch = False, None  # set before every step
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,26 +68,26 @@ class JULE(nn.Module):
     @torch.no_grad()
     def begin_epoch(self, epoch: int, epochs: int, images: Tensor) -> None:
         """Merge as many clusters as the epoch is due, and see which K would be left if all were merged now."""
-        start = phases.begins(FIRST, epochs)
+        start = per_image.begins(FIRST, epochs)
         if epoch < start:
             return
-        z, k = phases.encoded(self, self, images, self.config).cpu().double(), len(self.means)
+        z, k = per_image.encoded(self, self, images, self.config).cpu().double(), len(self.means)
         if epoch == start:
-            found = phases.k_means(z, min(MOST, max(k, len(z) // SMALL)), self.config.seed, starts=1)[1]
+            found = per_image.k_means(z, min(MOST, max(k, len(z) // SMALL)), self.config.seed, starts=1)[1]
             small = cluster = torch.unique(found, return_inverse=True)[1]
         else:
             small, cluster = self.groups.of.cpu().unbind(1)
         count = int(small.max()) + 1
         rows = F.normalize(z.new_zeros(count, z.shape[1]).index_add(0, small, z), dim=1).numpy()
         labels = cluster.new_zeros(count).scatter(0, small, cluster).numpy()
-        done = min(1, (epoch - start) / max(1, phases.begins(LAST, epochs) - start))
+        done = min(1, (epoch - start) / max(1, per_image.begins(LAST, epochs) - start))
         labels = merged(rows, labels, max(k, round(count ** (1 - done) * k**done)))
         last = torch.from_numpy(merged(rows, labels, k))[small]
         self.groups.of = torch.stack([small, torch.from_numpy(labels)[small]], dim=1).to(self.means.device)
         self.means.copy_(F.normalize(z.new_zeros(self.means.shape).index_add(0, last, z), dim=1))
 
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
-        self.merging, self.batch = epoch >= phases.begins(FIRST, epochs), index
+        self.merging, self.batch = epoch >= per_image.begins(FIRST, epochs), index
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
@@ -97,8 +97,8 @@ class JULE(nn.Module):
         labels = self.groups.of[image, 1] if self.merging else image
         z1, z2, labels = distributed.gathered(z1, z2, labels.unsqueeze(1).to(z1))  # float32: below 2^24
         with torch.autocast(x1.device.type, enabled=False):
-            strangers = torch.randint(len(z1), (len(z1), STRANGERS), device=z1.device)
-            loss = triplet_loss(z1, z2, labels.squeeze(1).long(), strangers)
+            negatives = torch.randint(len(z1), (len(z1), NEGATIVES), device=z1.device)
+            loss = triplet_loss(z1, z2, labels.squeeze(1).long(), negatives)
         return {"loss": loss, "triplets": loss}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:

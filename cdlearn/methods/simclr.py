@@ -11,7 +11,7 @@ from cdlearn.runtime import distributed
 class SimCLR(nn.Module):
     """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

@@ -29,7 +29,7 @@ def expander(dim: int, hidden: int, out: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(hidden, out, bias=False))
 
 
-def shrinkage(z: Tensor) -> Tensor:
+def variance_loss(z: Tensor) -> Tensor:
     """How far the columns' standard deviations fall short of 1, on average: (N, D) -> scalar, 0 to 1."""
     return F.relu(1 - torch.sqrt(z.var(dim=0) + SMALLEST)).mean()
 
@@ -51,7 +51,7 @@ def vicreg_loss(z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = at_least_float32(z1), at_least_float32(z2)
         invariance = F.mse_loss(z1, z2)
-        variance = (shrinkage(z1) + shrinkage(z2)) / 2
+        variance = (variance_loss(z1) + variance_loss(z2)) / 2
         redundant = covariance(z1) + covariance(z2)
         loss = INVARIANCE * invariance + VARIANCE * variance + COVARIANCE * redundant
     return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": redundant}
@@ -60,7 +60,7 @@ def vicreg_loss(z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
 class VICReg(nn.Module):
     """h = f(x), z = expander(h). Reads dim, hidden and per_view_batch_norm of the config."""
 
-    needs_plain = False  # training_loss does not use the plain images
+    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

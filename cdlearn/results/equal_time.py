@@ -10,7 +10,7 @@ import torch
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
-from cdlearn.runtime import streams
+from cdlearn.runtime import rng
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fit
@@ -67,7 +67,7 @@ def keep_pace(kept: Path, spent: float) -> None:
 
 def measured_pace(config: Config, images: ImageSet) -> float:
     """Seconds that an epoch over ``images`` is likely to take, by a trial on up to 1,024 of them."""
-    drawn = torch.randperm(len(images), generator=streams.generator(config.seed, "monitor"))[:TRIAL_IMAGES]
+    drawn = torch.randperm(len(images), generator=rng.generator(config.seed, "monitor"))[:TRIAL_IMAGES]
     some = images.take(drawn.sort().values)
     began = clock(config)
     fit(replace(config, epochs=TRIAL_EPOCHS), some)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cdlearn.augment import to_size
-from cdlearn.losses import nt_xent_floor, nt_xent_start, undecided_floor
+from cdlearn.losses import all_half_loss, nt_xent_floor, nt_xent_start
 
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
@@ -31,9 +31,9 @@ PLAIN = {
     "covariance": ("covariance of the columns", "squares, both views, per column", "no two columns alike"),
     "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
     "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
-    "price": ("price of the sparse maps", "SPARSE x |maps| per value", "no map is used"),
-    "judge": ("the judge: real or forged?", "two cross entropies (nats)", "it is never wrong"),
-    "forger": ("the forger: taken for real?", "cross entropy (nats)", "every forgery deceives"),
+    "penalty": ("L1 penalty on the maps", "weight x |maps| per value", "no map is used"),
+    "discriminator": ("discriminator: real or generated?", "two cross entropies (nats)", "it is never wrong"),
+    "generator": ("generator: taken for real?", "cross entropy (nats)", "every generated image deceives"),
     "triplets": ("triplets: own cluster nearer than others", "squared distance", "nearer by the margin everywhere"),
     "pairs": ("pairs: of one cluster or of two?", "cross entropy of a pair (nats)", "as the plain images say"),
     "used": ("pairs that the thresholds let count", "share of all pairs", "none"),
@@ -128,7 +128,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
             axis.set_title(f"feature level, K = {k} heads")
             curve(axis, epochs, column["feature"], "feature loss", 0)
             curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
-            start, floor = nt_xent_start(k), undecided_floor(k, config.alpha)
+            start, floor = nt_xent_start(k), all_half_loss(k, config.alpha)
             reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
             reference(axis, floor, f"all answers 0.5: {floor:.2f}")
             if config.heads_similarity == "correlation":

@@ -30,7 +30,7 @@ def data_name(data: str) -> str:
 
 def default_out(config: Config) -> Path:
     """A name of its own for every data set, method, preset and seed."""
-    return Path("runs") / f"{data_name(config.data)}-{config.method}-{config.rung}-s{config.seed}"
+    return Path("runs") / f"{data_name(config.data)}-{config.method}-{config.preset_name}-s{config.seed}"
 
 
 def folder_of(run: Path) -> Path:
@@ -120,9 +120,9 @@ def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
         raise UserError(f"{run} was stopped before its first checkpoint; remove it and start again")
     described = read_description(path)
     config = described["config"]
-    asked = {"rung" if name == "preset" else name: value for name, value in given.items()}
+    asked = {"preset_name" if name == "preset" else name: value for name, value in given.items()}
     changed = [
-        f"{'preset' if name == 'rung' else name} is {getattr(config, name)} there, {value} here"
+        f"{'preset' if name == 'preset_name' else name} is {getattr(config, name)} there, {value} here"
         for name, value in asked.items()
         if getattr(config, name) != value and name not in MACHINE
     ]

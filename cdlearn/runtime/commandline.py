@@ -75,7 +75,7 @@ class Parser(argparse.ArgumentParser):
 def settings_parser(module: str, description: str, settings: type, known: dict[str, Iterable[str]]) -> Parser:
     """One option per setting; only those given appear in the result.
 
-    module: the command, such as "train". settings: a dataclass; its field ``rung`` is the option ``--preset``.
+    module: the command, such as "train". settings: a dataclass; its field ``preset_name`` is the option ``--preset``.
     known: for some options, the names to show in the help.
     """
     made = Parser(
@@ -87,7 +87,7 @@ def settings_parser(module: str, description: str, settings: type, known: dict[s
     made.add_argument("--preset", help=f"{', '.join(known['preset'])}; default: gpu if there is one, else laptop")
     for field in fields(settings):
         option = "--" + field.name.replace("_", "-")
-        if field.name == "rung":
+        if field.name == "preset_name":
             continue
         if field.type is bool:
             made.add_argument(option, action=argparse.BooleanOptionalAction)

@@ -164,8 +164,10 @@ def replicated(model: nn.Module, loss: Callable) -> Callable:
     """``loss`` such that its backward leaves the same gradient, the mean over ranks, in every rank's ``model``."""
     if ranks() == 1:
         return loss
-    rests = getattr(model, "rests", False)  # some weights have no part in some steps, and DDP must not wait for them
-    parallel = DistributedDataParallel(Replica(model, loss), find_unused_parameters=rests)
+    has_unused_parameters = getattr(
+        model, "has_unused_parameters", False
+    )  # some weights have no part in some steps, and DDP must not wait for them
+    parallel = DistributedDataParallel(Replica(model, loss), find_unused_parameters=has_unused_parameters)
     parallel.broadcast_buffers = False  # buffers stay equal on all ranks; the argument was renamed in torch 2.13
     return parallel
 

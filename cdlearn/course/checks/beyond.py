@@ -129,7 +129,7 @@ def check_variance(given):
     for n, d, scale in ((6, 3, 0.4), (9, 4, 1.0), (5, 2, 0.1)):
         generator = torch.Generator().manual_seed(n)
         z = scale * torch.randn(n, d, generator=generator) * torch.linspace(0.3, 2.5, d)
-        want = vicreg.shrinkage(z)
+        want = vicreg.variance_loss(z)
         variance = z.var(0)
         got = number(call(given, z), "the variance term")
         if close(got, F.relu(1 - z.std(0)).mean()):

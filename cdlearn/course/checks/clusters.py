@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cdlearn.course.checks.grade import StillBroken, Wrong, call, checker, close, diagnose, number, tensor
 from cdlearn.course.checks.kinds import Choice, Prediction
-from cdlearn.methods import cc, centres
+from cdlearn.methods import cc, cluster_centres
 
 
 def some_points(n: int, k: int, dim: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -57,8 +57,8 @@ def check_target(given):
     """Checks ``given(q) -> p`` (N, K) against DEC's target distribution."""
     for n, k in ((3, 2), (6, 3), (4, 5)):
         h, m = some_points(n, k, 3, seed=10 + n)
-        q = centres.log_assignment(h, m).exp()
-        want = centres.log_target(q.log()).exp()
+        q = cluster_centres.log_assignment(h, m).exp()
+        want = cluster_centres.log_target(q.log()).exp()
         got = tensor(call(given, q), (n, k), "p")
         squares, frequency = q.square(), q.sum(0)
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 
+from cdlearn.analysis.heads import rank_correlation
 from cdlearn.course.checks.grade import StillBroken, Wrong, call, checker, diagnose, number, tensor
 from cdlearn.course.checks.kinds import Choice, Prediction
-from cdlearn.survey.heads import rank_correlation
 
 
 @checker

@@ -1,0 +1,110 @@
+"""The images of a report: from a folder, with its ledger, or from a named data set."""
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from torch import Tensor
+
+from cdlearn.config import Config
+from cdlearn.data import file_audit, folders, load
+from cdlearn.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """N images and where they came from.
+
+    title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S), at the side at which they
+    are kept; size: the side of what the network sees; labels: (N,) or None; key: changes with any of the files. A named
+    data set has no folder, files or stock.
+    """
+
+    title: str
+    folder: Path | None
+    names: list[str]
+    files: list[Path]
+    images: Tensor
+    size: int
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    stock: file_audit.Ledger | None
+    key: str
+
+    def thumbnail(self, number: int, side: int) -> PIL.Image.Image:
+        """Image ``number``, square, ``side`` px: from the original where that is sharper than what the network sees."""
+        if side > self.images.shape[-1] and self.files:
+            try:
+                return PIL.Image.fromarray(folders.decode(self.files[number], side).transpose(1, 2, 0))
+            except UserError:
+                pass  # gone since: better a blurred picture than none
+        made = PIL.Image.fromarray(self.images[number].permute(1, 2, 0).numpy())
+        return made if made.size == (side, side) else made.resize((side, side), PIL.Image.Resampling.BILINEAR)
+
+    def picture(self) -> int:
+        """Side in px, 64 to 256, up to which pictures gain by being made from the originals: the median original's."""
+        sides = [self.images.shape[-1]]
+        for path in self.files[:: max(1, len(self.files) // 64)]:
+            with contextlib.suppress(OSError), PIL.Image.open(path) as image:
+                sides.append(min(image.size))
+        return int(np.clip(np.median(sides), 64, 256))
+
+    def ledger(self) -> dict:
+        """For the page: see ``ledger`` of cdlearn.pages.contents.Contents."""
+        stock, size = self.stock, self.size
+        if stock is None:
+            return {"found": len(self.names), "used": len(self.names), "notes": [f"{self.title} is a named data set."]}
+        folder, of = self.folder, file_audit.shown
+        return {
+            "found": stock.found,
+            "used": len(stock.used),
+            "ignored": dict(sorted(stock.ignored.items())),
+            "unreadable": [(of(path, folder), reason) for path, reason in stock.unreadable],
+            "repeated": [(of(path, folder), of(first, folder)) for path, first in stock.repeated],
+            "notes": [
+                f"The network sees the central square of each image, at {size} px.",
+                "Images are turned upright as their EXIF data say.",
+                *stock.notes,
+            ],
+        }
+
+
+def opened(config: Config, root: Path, progress: bool) -> Source:
+    """The images that a Config names, at the size that the run's network sees.
+
+    Raises:
+        UserError: where there is neither folder nor data set, or no image can be read.
+    """
+    data, limit, folder = config.data, config.limit, Path(config.data)
+    if not folder.is_dir():
+        images = load(data, config.size, limit, config.seed, root=root, progress=progress, stored=config.stored)
+        labels = None if images.labels is None else images.labels.numpy()
+        key = hashlib.sha256(f"{data} {limit} {config.size} {config.seed} {len(images)}".encode()).hexdigest()[:16]
+        names = [f"{data} {number:06d}" for number in range(len(images))]
+        return Source(data, None, names, [], images.images, config.size, labels, images.classes, None, key)
+    stock = file_audit.take_stock(folder, limit, config.seed)
+    files = stock.used
+    side = config.stored or folders.stored_side(files, config.size)  # as for the training, whose cache serves here, too
+    pixels, good = folders.decoded(files, side, True, root, progress)
+    read = set(good)
+    stock.drop({path: why(path, folder, config.size) for number, path in enumerate(files) if number not in read})
+    if not good:
+        raise UserError(f"none of the {len(files)} images in {folder} can be read; {stock.unreadable[0][1]}")
+    labels, classes = folders.classes_of(stock.used, folder)
+    labels = None if labels is None else labels.numpy()
+    names = [file_audit.shown(path, folder) for path in stock.used]
+    key = folders.cache_key(stock.used, side)
+    return Source(folder.resolve().name, folder, names, stock.used, pixels, config.size, labels, classes, stock, key)
+
+
+def why(path: Path, folder: Path, size: int) -> str:
+    """Why a file cannot be read, in a few words."""
+    try:
+        folders.decode(path, size)
+    except UserError as error:
+        reason = str(error).removeprefix(f"cannot read {path} (").rpartition("); ")[0]
+        return reason.replace(str(path), file_audit.shown(path, folder)) or str(error)
+    return "it could not be read at first"
