@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from cdlearn.config import LARGEST, PRESETS, Config
-from cdlearn.methods import METHODS
+from cdlearn.config import PRESET_SETTINGS, Config
 from cdlearn.results import paper_tables, tables
 from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.runtime.commandline import folder, guarded, settings_parser
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.options import LARGEST
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def _compare(arguments: list[str]) -> None:
         "compare",
         "Run a table of the paper and set the published values beside ours.",
         Config,
-        {"preset": PRESETS, "method": METHODS},
+        PRESET_SETTINGS,
     )
     made.add_argument("--table", type=int, required=True, help="2 to 10")
     made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
@@ -42,8 +42,6 @@ def _compare(arguments: list[str]) -> None:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
     if "method" in asked:
         raise UserError("a table says itself which methods it compares; leave --method away")
-    if "crop" in asked:
-        asked["crop"] = tuple(asked["crop"])
     paper_tables.published(number)
     make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")

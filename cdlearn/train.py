@@ -6,9 +6,8 @@ import time
 import torch
 
 from cdlearn.backbones import warn_about_stem
-from cdlearn.config import PRESETS, Config
+from cdlearn.config import PRESET_SETTINGS, Config
 from cdlearn.data import load
-from cdlearn.methods import METHODS
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
 from cdlearn.runtime.commandline import Parser, folder, guarded, settings_parser
@@ -20,9 +19,7 @@ from cdlearn.trainer import check_count, fit
 
 def parser() -> Parser:
     """The options of training."""
-    made = settings_parser(
-        "train", "Learn representations of images without labels.", Config, {"preset": PRESETS, "method": METHODS}
-    )
+    made = settings_parser("train", "Learn representations of images without labels.", Config, PRESET_SETTINGS)
     made.add_argument("--out", type=folder, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
     made.add_argument("--resume", type=folder, metavar="RUN", help="go on with a run that was interrupted")
     made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
@@ -40,8 +37,6 @@ def _train(arguments: list[str], launch: Launch) -> None:
     given = vars(parser().parse_args(arguments))
     resume, skip_bad = given.pop("resume", None), given.pop("skip_bad", False)
     asked_out = given.pop("out", None)
-    if "crop" in given:
-        given["crop"] = tuple(given["crop"])
     out = None  # for ranks but the first of several
     if resume:
         if asked_out:

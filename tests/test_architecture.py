@@ -65,7 +65,8 @@ def test_imports_point_down(name):
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_no_import_of_ours_hides_in_a_function(name):
-    """Only the doctor imports late, because a broken torch is one of its findings."""
+    """Only two import late: the doctor, because a broken torch is one of its findings, and the settings, because what
+    they need of the methods loads torch, and --help must not wait for it."""
     late = [
         node
         for function in ast.walk(ast.parse(FILES[name].read_text()))
@@ -73,7 +74,7 @@ def test_no_import_of_ours_hides_in_a_function(name):
         for node in ast.walk(function)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cdlearn")
     ]
-    assert not late or room(name) == "doctor"
+    assert not late or room(name) in ("doctor", "config")
 
 
 def test_the_core_reads_in_one_sitting():

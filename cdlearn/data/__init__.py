@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from cdlearn.config import NAMES
 from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.motifs import MOTIFS, make_motifs
@@ -12,7 +13,6 @@ from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
 
 __all__ = ["NAMES", "ImageSet", "load", "make_motifs", "make_patches", "make_shapes"]
-NAMES = ("patches", "shapes", "motifs", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
 
 
 def load(

@@ -136,7 +136,7 @@ def losses(history: list[dict[str, float]], config) -> Figure:
                 reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
             axis.legend(fontsize=8, loc="center right")
         elif name == "entropy":
-            single = config.entropy_of == "answers"
+            single = config.entropy_of == "outputs"
             title = "entropy of the answers" if single else "entropy of each head's mean answer"
             axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
             reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)

@@ -60,7 +60,7 @@ def main() -> None:
         return ends(Path("runs")) if asked.ends else chart(RECORDS.parent)
     if asked.name is None:
         parser.error(f"name a record ({', '.join(DATA)}), or give --chart")
-    given = vars(settings_parser("curves", "", Config, {"preset": ()}).parse_args(options))
+    given = vars(settings_parser("curves", "", Config, {}).parse_args(options))
     config = Config.preset("laptop", **given)
     images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     some, path, what = drawn(images, config), RECORDS / f"curves-{asked.name}.csv", named(config)
