@@ -95,17 +95,13 @@ def read(path: Path) -> dict:
 
 def with_new_names(state: dict) -> dict:
     """``state`` with the names of today for weights and loss terms: runs of older versions go on."""
-
-    def renamed(values):
-        if not isinstance(values, dict):
-            return values
-        return {RENAMED.get(name.partition(".")[0], name.partition(".")[0]) + name[len(name.partition(".")[0]) :]: value
-                for name, value in values.items()}  # fmt: skip
-
     history = state.get("history")
-    changed = {name: renamed(state.get(name)) for name in ("model", "sums")}
-    changed["history"] = [renamed(row) for row in history] if isinstance(history, list) else history
-    return state | {name: value for name, value in changed.items() if name in state}
+    for part in (state.get("model"), state.get("sums"), *(history if isinstance(history, list) else ())):
+        for name in list(part) if isinstance(part, dict) else ():
+            first, dot, rest = name.partition(".")
+            if first in RENAMED:  # in place: the state of a network carries its modules' versions
+                part[RENAMED[first] + dot + rest] = part.pop(name)
+    return state
 
 
 def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str, float]]]:
