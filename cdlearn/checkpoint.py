@@ -17,6 +17,7 @@ from torch import Tensor
 from cdlearn.config import Config
 from cdlearn.methods import build
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.paths import expanded
 
 FORMAT = "cdlearn checkpoint 1"
 RENAMED = {"judge": "discriminator", "forger": "generator", "price": "penalty"}  # weights and loss terms of older runs
@@ -81,7 +82,7 @@ def read(path: Path) -> dict:
     Raises:
         UserError: for a missing or damaged file, one that is not ours, or one that would run code on loading.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}; is the folder a run of cdlearn.train?")
     try:
@@ -91,6 +92,14 @@ def read(path: Path) -> dict:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path} is refused: not a {FORMAT}")
     return with_new_names(state)
+
+
+def settings(path: Path) -> Config | None:
+    """The settings that a checkpoint was made with, without reading its weights; None where they cannot be read."""
+    try:
+        return Config.from_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["config"])
+    except Exception:  # see read
+        return None
 
 
 def with_new_names(state: dict) -> dict:
@@ -131,7 +140,7 @@ def load_model(run: str | Path):
     Returns:
         (model, config): ``model.represent(x)`` gives ``backbone`` and ``output``.
     """
-    path = Path(run)
+    path = expanded(run)
     state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
     try:
         config = Config.from_dict(state.get("config"))

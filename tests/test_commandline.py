@@ -165,7 +165,7 @@ def test_scores_are_on_the_disk_before_they_are_printed(run, monkeypatch):
 
 @pytest.fixture
 def hangup():
-    before = signal.signal(signal.SIGHUP, lambda number, frame: None)  # pytest may itself run under nohup
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may itself run under nohup
     yield signal.SIGHUP
     signal.signal(signal.SIGHUP, before)
 

@@ -22,7 +22,10 @@ processes get the weights and buffers of the first. ``begin_step(epoch, epochs, 
 also the first after a resume, with the numbers (n,) of the images that this process will see: so a method knows its
 phase without remembering it, and finds what it keeps of each image. ``has_unused_parameters = True`` says that some
 weights have no part in some steps; the optimizer leaves them as they are. A phase may have loss terms of its own.
+``least_epochs = (N, what)`` says how many epochs the phases need, and what happens in fewer.
 """
+
+import sys
 
 from torch import nn
 
@@ -73,6 +76,14 @@ def views_of(method: str) -> int:
 def needs_clusters(method: str) -> bool:
     """Whether the method of this name must be told the number of clusters."""
     return getattr(METHODS[method], "needs_clusters", False)
+
+
+def warn_about_phases(method: str, epochs: int) -> None:
+    """Say when a run is too short for the phases of its method, and what that does."""
+    least, what = getattr(METHODS[method], "least_epochs", (1, ""))
+    if epochs < least:
+        short = f"{method} has phases that do not fit into {epochs} epoch{'s' * (epochs > 1)}"
+        print(f"warning: {short}: {what}; --epochs {least} or more has room for them", file=sys.stderr)
 
 
 def build(config) -> nn.Module:

@@ -50,6 +50,7 @@ class DAC(nn.Module):
 
     needs_unaugmented = True
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    least_epochs = (2, "the thresholds never move, so that only the clearest pairs count")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

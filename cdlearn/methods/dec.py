@@ -46,6 +46,7 @@ class DEC(Autoencoder):
     needs_views = False
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
     has_unused_parameters = True  # the centres at first, the decoder later
+    least_epochs = (2, "K-means places the centres among the codes of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__(backbone, config, masked=MASKED)

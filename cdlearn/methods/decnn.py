@@ -115,6 +115,7 @@ class DeCNN(nn.Module):
     needs_unaugmented = True
     needs_views = False
     has_unused_parameters = True  # the filters of all layers but one
+    least_epochs = (LAYERS, "the filters of the last layers never learn")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

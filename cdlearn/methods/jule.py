@@ -51,6 +51,7 @@ class JULE(nn.Module):
 
     needs_unaugmented = False
     needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    least_epochs = (8, "the small clusters are made of the features of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

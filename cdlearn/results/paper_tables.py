@@ -23,7 +23,7 @@ from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time
-from cdlearn.results.run_folder import data_name, make_folder
+from cdlearn.results.run_folder import data_name, home_of, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
@@ -95,13 +95,15 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     if images.labels is None:
         raise UserError(NO_LABELS.format(config.data))
     config = config.for_images(images)
-    digest = checkpoint.digest(config.as_dict())
-    out = make_folder(home / f"{data_name(config.data)}-{config.method}-s{config.seed}-{len(images)}-{digest}")
+    out = home_of(config, home, f"{data_name(config.data)}-{config.method}-s{config.seed}-{len(images)}-")
+    make_folder(out)
     scores = out / "table.json"
     known, same_labels = scored(scores, images) if scores.exists() else ({}, False)
     if same_labels:
         return known
     began, again = equal_time.clock(config), (out / "checkpoint.pt").exists()
+    if not again:
+        checkpoint.write_text(out / "config.json", json.dumps({"config": config.as_dict()}, indent=1) + "\n")
     model = fit(config, images, out, resume=again, progress=sys.stderr.isatty())
     spent = None if again else round(equal_time.clock(config) - began, 1)
     features = embed(model, images.images, config.size, amp=config.amp)

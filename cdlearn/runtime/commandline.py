@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from cdlearn.runtime.errors import Interrupted, UserError, did_you_mean, shortened
 from cdlearn.runtime.options import KINDS, option_of
+from cdlearn.runtime.paths import expanded
 
 PLAIN = str.maketrans({"±": "+-", "×": "x", "–": "-", "…": "...", "²": "2", "→": "->", "█": "#"})
 EPILOG = (
@@ -63,7 +64,7 @@ def folder(text: str) -> Path:
     """For argparse: a folder's name. An empty one is refused, because it would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError("a folder's name is missing")
-    return Path(text)
+    return expanded(text)
 
 
 class Together(argparse.Action):
@@ -83,11 +84,11 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see --help")
 
 
-def command_parser(module: str, description: str, epilog: str | None = None, **defaults) -> Parser:
-    """The parser of ``python -m cdlearn.MODULE``."""
+def command_parser(module: str, description: str, usage: str = "[options]", **more) -> Parser:
+    """The parser of ``python -m cdlearn.MODULE``, without its options."""
     shape = functools.partial(argparse.HelpFormatter, max_help_position=30)
-    usage = f"python -m cdlearn.{module} [options]"
-    return Parser(f"python -m cdlearn.{module}", usage, description, epilog, formatter_class=shape, **defaults)
+    prog = f"python -m cdlearn.{module}"
+    return Parser(prog, f"{prog} {usage}", description, formatter_class=shape, allow_abbrev=False, **more)
 
 
 def settings_parser(module: str, description: str, settings: type, presets: dict[str, dict]) -> Parser:
@@ -96,7 +97,7 @@ def settings_parser(module: str, description: str, settings: type, presets: dict
     module: the command, such as "train". settings: a dataclass of :func:`cdlearn.runtime.options.option`; its field
     ``preset_name`` is the option ``--preset``. presets: name -> what the preset sets otherwise than the defaults.
     """
-    made = command_parser(module, description, EPILOG, argument_default=argparse.SUPPRESS)
+    made = command_parser(module, description, epilog=EPILOG, argument_default=argparse.SUPPRESS)
     headings = {}
     for setting in fields(settings):
         known = option_of(setting)
