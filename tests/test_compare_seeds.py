@@ -37,7 +37,7 @@ def test_three_pairs_by_hand():
 def test_what_a_seed_draws_for_both_arms_does_not_count():
     """The two arms rise and fall together by 0.1, ten times the gap: pairs find it, and two free samples would not."""
     common = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    found = paired(dict(enumerate(common + [0.010, 0.011, 0.009, 0.010, 0.012])), dict(enumerate(common)))
+    found = paired(dict(enumerate(common + np.array([0.010, 0.011, 0.009, 0.010, 0.012]))), dict(enumerate(common)))
     assert found.verdict == "better" and found.p < 0.001
 
 
@@ -119,7 +119,9 @@ def test_without_an_effect_a_family_is_fooled_in_at_most_one_case_of_twenty():
 def test_a_sentence_says_better_only_for_the_scores_in_which_it_is():
     generator = np.random.default_rng(2)
     clear, none, below = (scores(generator, gap=gap, spread=0.01) for gap in (0.2, 0.0, -0.2))
-    found = compare("x", {"NMI": clear, "ARI": clear, "ACC": none, "kNN": below, "one": ({1: 1}, {1: 0}), "no": ({}, {})})
+    found = compare(
+        "x", {"NMI": clear, "ARI": clear, "ACC": none, "kNN": below, "one": ({1: 1}, {1: 0}), "no": ({}, {})}
+    )
     assert in_words(found) == (
         "better in NMI and ARI; worse in kNN; not shown in ACC; one: one seed: no verdict; no not yet measured"
     )
