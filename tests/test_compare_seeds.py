@@ -57,6 +57,7 @@ def test_one_pair_has_a_gap_and_no_verdict_and_none_is_not_yet_measured():
 def test_differences_without_spread_have_no_t_test():
     equal = paired(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(5), 1.0))
     assert equal.p == 1 and equal.verdict == "not shown" and math.isnan(equal.low) and math.isnan(equal.smallest)
+    assert str(equal) == "equal in all 5 pairs"
     constant = paired({s: 0.1 * s + 0.3 for s in range(5)}, {s: 0.1 * s for s in range(5)})
     assert constant.p == 0.0625, "the sign test's for five pairs, not 0"
     assert str(constant) == "+0.300, Holm's p 0.062"

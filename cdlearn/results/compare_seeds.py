@@ -62,13 +62,15 @@ class Difference:
     def __str__(self) -> str:
         if not self.pairs:
             return MISSING
+        if self.gap == 0 and self.p == 1:
+            return f"equal in all {self.pairs} pairs"
         gap = f"{self.gap:+.3f}" if math.isnan(self.low) else f"{self.gap:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
         return f"{gap}, {self.verdict}" if self.pairs == 1 else f"{gap}, Holm's p {shown_p(self.holm)}"
 
 
 def shown_p(p: float) -> str:
-    """A p value for a table."""
-    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
+    """A p value for a table, with a fourth digit where three would hide on which side of 0.05 it lies."""
+    return "< 0.001" if p < 0.0005 else f"{p:.4f}" if f"{p:.3f}" == "0.050" else f"{p:.3f}"
 
 
 def paired(one: Mapping, other: Mapping) -> Difference:
