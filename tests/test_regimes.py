@@ -7,7 +7,7 @@ import regimes
 
 
 def record(regime="patches", seeds=(1, 2, 3), scores=("nmi", "knn")):
-    """Rows as read from a record: all arms share what a seed draws; heads lose 0.05 and a second view gains 0.1 on h."""
+    """Rows as read from a record: all arms share the draw of a seed; heads lose 0.05, a second view gains 0.1 on h."""
     found = []
     for seed in seeds:
         for arm in regimes.ARMS:
