@@ -1,4 +1,4 @@
-"""Controls and held-out images in the closing table, and the correction for many tests."""
+"""Controls and held-out images in the closing table."""
 
 from dataclasses import replace
 
@@ -13,7 +13,6 @@ from cdlearn.config import Config
 from cdlearn.data import make_patches
 from cdlearn.evaluate import knn_transfer, place
 from cdlearn.results import scoring
-from cdlearn.results.tables import holm
 from cdlearn.trainer import fresh_model
 
 CONFIG = Config.preset("smoke", size=16, heads=8)
@@ -75,12 +74,6 @@ def test_what_is_held_out_scores_like_the_rest_where_it_is_the_rest():
     scores = scoring.score(features, images, CONFIG, features)
     for stage in scoring.STAGES:
         assert scores["held out"][stage]["nmi"] == pytest.approx(scores[stage]["nmi"], abs=0.05)
-
-
-def test_holm_is_the_step_down_rule():
-    chances = [0.01, 0.04, 0.03, 0.005]  # by hand: 4 x .005, then 3 x .01, 2 x .03, and never below the one before
-    assert holm(chances) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_a_claim_fails_where_it_no_longer_holds(monkeypatch, capsys):

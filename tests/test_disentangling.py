@@ -1,9 +1,12 @@
 """Measures of disentanglement on codes whose answer is known: one head per attribute, the same turned, and noise."""
 
+from itertools import product
+
+import disentangle
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from disentangle import holm
 from sklearn.metrics import mutual_info_score
 
 from cdlearn import disentanglement
@@ -90,6 +93,12 @@ def test_too_few_images_and_an_unknown_reader_are_errors():
         disentanglement.dci(NOISE, ATTRIBUTES, reader="network")
 
 
-def test_holms_correction_by_hand():
-    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm(np.array([0.5, 0.9])) == pytest.approx([1, 1])
+def test_heads_are_compared_with_each_code_pair_by_pair_as_one_family():
+    rows = []
+    for seed, code, kind in product(range(4), disentangle.CODES, ("it is", "turned")):
+        value = 0.1 * seed + (0.05 + 0.001 * seed**2) * (code == "CD, y" and kind == "it is")
+        rows.append({"seed": seed, "code": code, "as": kind} | dict.fromkeys(disentangle.TESTED, value))
+    found = disentangle.differences(pd.DataFrame(rows))
+    assert len(found) == 24 and all(of.tests == 24 and of.pairs == 4 for of in found.values())
+    assert found["SimCLR, z", "best"].gap == pytest.approx(0.05 + 0.001 * 14 / 4)
+    assert found["SimCLR, z", "best"].holm == pytest.approx(24 * found["SimCLR, z", "best"].p)

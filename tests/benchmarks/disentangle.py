@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import ttest_rel
 from torch import Tensor, nn
 
 from cdlearn import disentanglement
@@ -28,7 +27,8 @@ from cdlearn.data import ImageSet, load
 from cdlearn.data.motifs import VALUES
 from cdlearn.evaluate import embed, raw_pixels
 from cdlearn.methods.cd import feature_heads
-from cdlearn.results import plots
+from cdlearn.results import compare_seeds, plots
+from cdlearn.results.compare_seeds import Difference
 from cdlearn.runtime import rng
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit, fresh_model
@@ -144,15 +144,6 @@ def append(row: dict) -> None:
         writer.writerow(row)
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction (1979): p (T,) of T tests -> p that may be compared with one level for them all."""
-    order = p.argsort()
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    made = np.empty_like(p)
-    made[order] = np.minimum(stepped, 1)
-    return made
-
-
 def by_seed(table: pd.DataFrame, code: str, measure: str) -> pd.Series:
     """The values of a measure, one per seed; the code's name may end in ", turned"."""
     turned = code.endswith(", turned")
@@ -160,16 +151,13 @@ def by_seed(table: pd.DataFrame, code: str, measure: str) -> pd.Series:
     return rows.set_index("seed")[measure].sort_index()
 
 
-def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """CD's y against each of COMPARED: the mean paired difference, its deviation, and p with Holm's correction."""
-    found = []
-    for other in COMPARED:
-        for measure in TESTED:
-            a, b = by_seed(table, "CD, y", measure), by_seed(table, other, measure)
-            gap = a - b
-            p = ttest_rel(a, b).pvalue if gap.std() > 0 else 1.0
-            found.append({"other": other, "measure": measure, "mean": gap.mean(), "std": gap.std(), "p": p})
-    return pd.DataFrame(found).assign(holm=lambda rows: holm(rows.p.to_numpy()))
+def differences(table: pd.DataFrame) -> dict[tuple[str, str], Difference]:
+    """(other code, measure) -> CD's y against it, pair by pair over the seeds; one family."""
+    sides = {
+        (other, measure): (by_seed(table, "CD, y", measure), by_seed(table, other, measure))
+        for other, measure in product(COMPARED, TESTED)
+    }
+    return compare_seeds.compare("CD's y against each code in each tested measure", sides)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -194,11 +182,14 @@ def markdown(table: pd.DataFrame) -> str:
     made += block("Turned by a random rotation", list(MEASURES), "turned")
     made += block("Shuffled attributes", list(MEASURES), "shuffled")
     made += ["", "## CD's heads y minus the others", ""]
-    made.append("Paired t-test over the seeds, two-sided; p is corrected by Holm's rule for all tests of this table.")
+    found = differences(table)
+    tests = max(of.tests for of in found.values())
+    made.append(
+        "Seed by seed: mean difference [95% interval of this comparison alone], p of the t test for pairs after Holm's "
+        f"correction for all {tests} tests of this table."
+    )
     made += ["", line(["y minus", *TESTED]), "|" + "---|" * (len(TESTED) + 1)]
-    for other, rows in differences(table).groupby("other", sort=False):
-        cells = (f"{mean:+.3f} ± {std:.3f}, p {p:.3f}" for mean, std, p in rows[["mean", "std", "holm"]].to_numpy())
-        made.append(line([other, *cells]))
+    made += [line([other, *(str(found[other, measure]) for measure in TESTED)]) for other in COMPARED]
     return "\n".join(made) + "\n"
 
 
