@@ -3,8 +3,8 @@
 A layer explains its input as the sum of maps convolved with filters, and wants the maps to be mostly 0: it minimises
 half the squared error plus L1_WEIGHT times the sum of the maps' absolute values. There is no encoder. The maps of an
 image are found by descent on this cost, and the filters learn with the maps held still. The maps are the input of the
-next layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean and
-the contrast taken out.
+next layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean
+and the contrast taken out.
 
 Simplified: the shared backbone gives only its width, because a network without an encoder cannot be it. Maps have a
 quarter of their input's places, they are found in a fixed number of steps (the original: all places, and a series of
