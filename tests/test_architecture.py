@@ -15,18 +15,28 @@ FILES = {
 }
 # Each floor may use itself and those below it. What stands on one line may use each other where no circle comes of it.
 FLOORS = (
-    ("runtime", "losses", "augment"),
+    ("runtime", "losses", "augment", "k_means", "tsne"),
     ("backbones",),
     ("methods",),
     ("config",),
-    ("data", "checkpoint", "disentanglement"),
+    ("data", "checkpoint", "disentanglement", "mig_dci"),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
     ("course", "doctor", "estimator", "commands"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
-CORE = ("config", "augment", "backbones", "losses", "methods.cd", "trainer", "checkpoint", "evaluate")
+CORE = (
+    "config",
+    "augment",
+    "backbones",
+    "losses",
+    "methods.cd",
+    "trainer",
+    "checkpoint",
+    "evaluate.embedding",
+    "evaluate.metrics",
+)
 
 
 def imports(name: str) -> set[str]:

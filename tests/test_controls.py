@@ -1,5 +1,6 @@
 """Controls and held-out images in the closing table."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from cdlearn import course
 from cdlearn.config import Config
 from cdlearn.data import make_patches
-from cdlearn.evaluate import knn_transfer, place
+from cdlearn.evaluate import assign_to_clusters, knn_transfer
 from cdlearn.results import scoring
 from cdlearn.trainer import fresh_model
 
@@ -28,7 +29,12 @@ def points(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_new_images_are_placed_as_k_means_places_them():
     (old, _), (new, _) = points(90, 0), points(40, 1)
     known = KMeans(3, n_init=5, random_state=0).fit(old.numpy())
-    assert np.array_equal(place(old, known.labels_, new), known.predict(new.numpy()))
+    assert np.array_equal(assign_to_clusters(old, known.labels_, new), known.predict(new.numpy()))
+    assert assign_to_clusters(old, np.full(90, 7), new).tolist() == [7] * 40, "one cluster is a cluster"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = np.ones((4, 2))
+        assert set(assign_to_clusters(flat, np.array([0, 0, 2, 2]), flat)) <= {0, 2}
 
 
 def test_new_images_get_their_neighbours_vote():

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from untrained import run_on, save_shapes
 
-from cdlearn import checkpoint, report, train
-from cdlearn.analysis import export_table, tsne
+from cdlearn import checkpoint, report, train, tsne
+from cdlearn.analysis import export_table
 from cdlearn.pages import build as page
 
 

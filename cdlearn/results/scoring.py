@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
-from cdlearn import checkpoint, disentanglement
+from cdlearn import checkpoint, disentanglement, mig_dci, tsne
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import (
     agreement_scores,
+    assign_to_clusters,
     assignment_scores,
     clusterings,
     embed,
     knn_accuracy,
     knn_transfer,
-    place,
     raw_pixels,
     untrained_heads,
 )
@@ -109,7 +108,7 @@ def score(
         }
         result["heads"] = best_heads(features["output"], images, varied, labelled)
         if features["output"].shape[1] > 1:
-            result["mutual information gap"] = disentanglement.mutual_information_gap(features["output"], varied)
+            result["mutual information gap"] = mig_dci.mutual_information_gap(features["output"], varied)
     return result
 
 
@@ -133,7 +132,9 @@ class Clustered:
     def held_out_scores(self, stage: str, images: ImageSet, new: Tensor) -> dict[str, float]:
         """The same for ``images.held_out``, whose features ``new`` (M, D) are put into the clusters of ``images``."""
         truth, known = images.held_out.labels, self.clusters(stage, len(images.labels.unique()))
-        scored = agreement_scores(truth, [place(self.features[stage], clusters, new) for clusters in known])
+        scored = agreement_scores(
+            truth, [assign_to_clusters(self.features[stage], clusters, new) for clusters in known]
+        )
         return scored | {"knn": round(knn_transfer(self.features[stage], images.labels, new, truth), 4)}
 
 
@@ -211,11 +212,7 @@ def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, 
     """t-SNE of backbone and output (as in Figures 4-7) for ``limit`` images drawn with ``seed``, and their numbers."""
     n = len(features["output"])
     drawn = np.sort(np.random.default_rng(seed).permutation(n)[:limit])
-    made = {}
-    for stage in ("backbone", "output"):
-        tsne = TSNE(perplexity=min(30.0, (len(drawn) - 1) / 3), init="random", random_state=seed, n_jobs=-1)
-        made[stage] = tsne.fit_transform(features[stage][drawn].numpy())
-    return made, drawn
+    return {stage: tsne.placed(features[stage][drawn].numpy(), seed=seed) for stage in ("backbone", "output")}, drawn
 
 
 def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cdlearn import disentanglement
+from cdlearn import disentanglement, mig_dci
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.data.motifs import VALUES
@@ -101,9 +101,9 @@ def measure(code: np.ndarray, attributes: dict[str, Tensor], seed: int) -> dict[
         "one clear": disentanglement.fraction_encoding_one(auc, CLEAR),
     }
     found |= {"known": (auc > bar).sum(1).mean(), "dimensions": dimensions(code)}
-    found["MIG"] = disentanglement.mutual_information_gap(code, attributes)
+    found["MIG"] = mig_dci.mutual_information_gap(code, attributes)
     for reader in ("lasso", "forest"):
-        scores = disentanglement.dci(code, attributes, reader, seed)
+        scores = mig_dci.dci(code, attributes, reader, seed)
         found |= {f"{name[0].upper()} {reader}": value for name, value in scores.items()}
     return {name: round(float(value), 5) for name, value in (found | best).items()}
 
@@ -127,7 +127,7 @@ def record(methods: list[str], seeds: list[int]) -> None:
         shuffled = {name: values[order] for name, values in images.attributes.items()}
         for name, code in codes(method, config, images).items():
             code = code.cpu().numpy()
-            cases = (code, images.attributes), (disentanglement.turned(code, seed), images.attributes), (code, shuffled)
+            cases = (code, images.attributes), (mig_dci.rotated(code, seed), images.attributes), (code, shuffled)
             for kind, case in zip(KINDS, cases, strict=True):
                 if (seed, name, kind) not in done:
                     about = {"seed": seed, "code": name, "as": kind, "machine": cpu_kind()}

@@ -23,7 +23,7 @@ from budget import RECORDS, append, recorded
 from matplotlib.figure import Figure
 from regimes import EXPLAINED, REGIMES, comparisons, markdown, measure
 
-from cdlearn import disentanglement
+from cdlearn import disentanglement, mig_dci
 from cdlearn.data import ImageSet
 from cdlearn.results.plots import COLOURS, figure, interval_bars
 from cdlearn.runtime.commandline import guarded
@@ -61,7 +61,7 @@ def single_heads(y: np.ndarray, images: ImageSet) -> dict[str, float]:
     best = pd.DataFrame(found).groupby("attribute")["auc"].mean().mean()
     return {
         "best": round(best, 4),
-        "D forest": round(disentanglement.dci(y, images.attributes, "forest")["disentanglement"], 4),
+        "D forest": round(mig_dci.dci(y, images.attributes, "forest")["disentanglement"], 4),
     }
 
 

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
-from cdlearn.evaluate import agreement, clusterings, knn_accuracy, place
+from cdlearn.evaluate import agreement, assign_to_clusters, clusterings, knn_accuracy
 from cdlearn.results.compare_seeds import SCORES, Difference, compare, in_words
 from cdlearn.results.plots import COLOURS, MARKS, figure, grid
 from cdlearn.results.scoring import stages
@@ -69,7 +69,7 @@ def measure(settings: dict, about: dict, more: Callable[[np.ndarray, ImageSet], 
                 row[f"{score} {name}"] = round(float(value), 4)
             row[f"knn {name}"] = round(knn_accuracy(features[stage], images.labels), 4)
             if unseen:
-                found = place(features[stage], clusters, unseen[stage])
+                found = assign_to_clusters(features[stage], clusters, unseen[stage])
                 row[f"held-out nmi {name}"] = round(float(agreement(images.held_out.labels.numpy(), found)[0]), 4)
     last = model.history[-1]
     row |= {term: round(last[term], 4) for term in ("instance", "feature", "entropy") if term in last}
