@@ -4,20 +4,27 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from threading import Barrier
 
+import numpy as np
+import PIL
 import pytest
+import sklearn
 import torch
 from PIL import Image
 
-from cdlearn import checkpoint, compare, train, trainer
-from cdlearn.config import Config
+import cdlearn
+from cdlearn import checkpoint, commands, compare, export, report, train, trainer
+from cdlearn.analysis import STAGES
+from cdlearn.config import NAMES, Config
+from cdlearn.data import folder_named, load
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.results import paper_tables
+from cdlearn.results import paper_tables, tables
 from cdlearn.results.run_folder import data_name, new_run
 from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
@@ -163,32 +170,56 @@ def test_scores_are_on_the_disk_before_they_are_printed(run, monkeypatch):
 # --- signals
 
 
-@pytest.fixture
-def hangup():
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may itself run under nohup
-    yield signal.SIGHUP
-    signal.signal(signal.SIGHUP, before)
+WARNINGS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU]
 
 
-def test_a_closed_terminal_saves_the_run(tmp_path, monkeypatch, capsys, hangup):
+@pytest.fixture(params=WARNINGS, ids=lambda number: number.name)
+def warning(request):
+    """A signal that warns: of a closed terminal, of a batch system, of the limit of processor time."""
+    before = signal.signal(request.param, signal.SIG_DFL)  # pytest may itself run under nohup
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_a_warning_saves_the_run_however_often_it_comes(tmp_path, monkeypatch, capsys, warning):
     step = trainer.Trainer.train_step
 
-    def closing(self):
+    def warned(self):
         for _ in range(2):  # a shell and the kernel may both send it
-            os.kill(os.getpid(), hangup)
+            os.kill(os.getpid(), warning)
         return step(self)
 
-    monkeypatch.setattr(trainer.Trainer, "train_step", closing)
-    assert train.main([*TINY, "--out", str(tmp_path / "run")]) == 128 + hangup
+    monkeypatch.setattr(trainer.Trainer, "train_step", warned)
+    assert train.main([*TINY, "--out", str(tmp_path / "run")]) == 128 + warning
     assert checkpoint.read(tmp_path / "run" / "checkpoint.pt")["step"] == 1
     assert "saved; go on with" in capsys.readouterr().err
+    assert signal.getsignal(warning) == signal.SIG_DFL
 
 
-def test_nohup_is_respected(hangup):
-    signal.signal(hangup, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_asks_to_stop_after_a_warning_is_obeyed_at_once(warning, number):
+    with caught_signals() as caught, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), warning)
+        os.kill(os.getpid(), number)
+    assert caught == [warning]
+
+
+def test_a_warning_that_is_ignored_or_somebody_elses_stays_so(warning):
+    seen = []
+    for handler in (signal.SIG_IGN, lambda number, frame: seen.append(number)):
+        signal.signal(warning, handler)
+        with caught_signals() as caught:
+            os.kill(os.getpid(), warning)
+        assert not caught and signal.getsignal(warning) == handler
+    assert seen == [warning]
+
+
+def test_systems_without_these_signals_do_without(monkeypatch):
+    for number in WARNINGS:
+        monkeypatch.delattr(signal, number.name)
     with caught_signals() as caught:
-        os.kill(os.getpid(), hangup)
-    assert not caught
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught == [signal.SIGTERM]
 
 
 # --- settings
@@ -289,6 +320,35 @@ def test_a_system_that_refuses_is_one_line(capsys):
         guarded(lambda: (_ for _ in ()).throw(OSError("ours")))
 
 
+# --- what a run says of itself
+
+
+def test_the_versions_of_all_that_results_depend_on_are_kept(run):
+    versions = json.loads((run / "config.json").read_text())["versions"]
+    assert versions.pop("python") == sys.version.split()[0]
+    wanted = {"cdlearn", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow"}
+    assert set(versions) == wanted
+    assert (versions["torch"], versions["numpy"]) == (torch.__version__, np.__version__)
+    assert versions["pillow"] == PIL.__version__ and versions["scikit-learn"] == sklearn.__version__
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "report", "export"])
+@pytest.mark.parametrize("words", [["--help"], ["--seeed", "3"]], ids=" ".join)
+def test_help_and_a_misspelt_option_do_not_wait_for_torch(command, words):
+    call = [sys.executable, "-X", "importtime", "-m", f"cdlearn.{command}", *words]
+    done = subprocess.run(call, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "cdlearn.commands" in loaded and not loaded & {"torch", "numpy", "sklearn", "matplotlib"}
+    if words == ["--help"]:
+        assert done.returncode == 0 and done.stdout.startswith(f"usage: python -m cdlearn.{command} ")
+    else:
+        assert done.returncode == 2 and "error: " in done.stderr.splitlines()[-1]
+
+
+def test_the_stages_that_the_help_names_are_those_of_a_run():
+    assert commands.STAGES == STAGES
+
+
 # --- going on
 
 
@@ -372,6 +432,114 @@ def test_a_score_that_is_not_a_number_is_null(run, monkeypatch):
     monkeypatch.setattr("cdlearn.results.scoring.spread", lambda features: float("nan"))
     assert evaluate_command.main([str(run)]) == 0
     assert json.loads((run / "scores.json").read_text(), parse_constant=pytest.fail)["output"]["spread"] is None
+
+
+# --- paths
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home folder of these tests, not the working directory."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def test_every_path_on_the_command_line_may_begin_at_home(run, home, monkeypatch):
+    row = tables.Row("a", "output", {}, 0, {"CIFAR-10": dict.fromkeys(tables.METRICS, (0.5, None))})
+    monkeypatch.setattr(paper_tables, "rows", lambda *arguments, **named: [row])
+    pictures = colours(home / "pictures")
+    settings = ["--preset=smoke", "--size=16", "--batch-size=4", "--epochs=1", "--kmeans-seeds=1"]
+    assert train.main([*settings, "--data=~/pictures", "--out=~/made"]) == 0
+    assert {path.name for path in (home / "made").iterdir()} > {"config.json", "checkpoint.pt", "scores.json"}
+    assert train.main(["--resume=~/made"]) == 0
+    (home / "made" / "scores.json").unlink()
+    assert evaluate_command.main(["~/made/checkpoint.pt"]) == 0 and (home / "made" / "scores.json").exists()
+    assert evaluate_command.main(["run", "--data=~/pictures"]) == 0 and Path("run/scores-pictures.json").exists()
+    assert export.main(["~/made", "--out=~/out"]) == 0 and (home / "out" / "backbone.safetensors").exists()
+    assert report.main(["~/made", "--out=~/page.html"]) == 0 and (home / "page.html").exists()
+    assert report.main(["run", "--data=~/pictures", f"--out={home}/other.html"]) == 0
+    assert compare.main(["--table=6", "--out=~/tables"]) == 0 and list((home / "tables").iterdir())
+    assert Path(pictures).is_dir() and not Path("~").exists()
+
+
+def test_every_path_in_python_may_begin_at_home(run, home):
+    shutil.copytree(run, home / "run")
+    folder = Path(colours(home / "pictures"))
+    encoder = cdlearn.load("~/run")
+    rows = encoder.transform(folder)
+    assert rows.shape[0] == 12 and (encoder.transform("~/pictures") == rows).all()
+    files = sorted(folder.rglob("*.png"))
+    assert (encoder.transform([f"~/pictures/{path.relative_to(folder)}" for path in files]) == rows).all()
+    assert len(load(Path("~/pictures"), 16, root="~/kept")) == 12
+    with pytest.raises(UserError, match=str(home / "kept" / "imagenet10")):
+        load("imagenet10", root="~/kept")
+    assert checkpoint.read("~/run/checkpoint.pt")["step"] == 6 and checkpoint.load_model("~/run")[1].size == 16
+    (home / "new").mkdir()
+    trainer.fit(Config.preset("smoke", size=16, batch_size=4, epochs=1), load("~/pictures", 16), Path("~/new"))
+    assert (home / "new" / "checkpoint.pt").exists()
+    assert export.export("~/run", "~/out")[0].exists() and report.analyse("~/run", "~/pictures", root="~/kept")
+    assert not Path("~").exists()
+
+
+def test_a_folder_called_tilde_has_a_name_too(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    colours(tmp_path / "~", count=4)
+    assert len(load("./~", 16)) == 4
+
+
+# --- a folder with the name of a data set
+
+
+def test_a_name_with_two_readings_is_refused_everywhere_with_both(run, refused, monkeypatch):
+    """The one that is meant is then said by a slash, or by there being no such folder."""
+    colours(Path("patches"))
+    for call, *words in (
+        (train.main, *TINY, "--data", "patches"),
+        (train.main, *TINY),  # the default
+        (train.main, "--resume", "run"),
+        (evaluate_command.main, "run"),
+        (evaluate_command.main, "run", "--data", "patches"),
+        (report.main, "run"),
+        (report.main, "run", "--data", "patches"),
+        (compare.main, "--table", "6", *TINY, "--data", "patches"),
+    ):
+        error = refused(call, *words)
+        assert "patches is a data set, and there is a folder of that name here" in error
+        assert "--data ./patches takes the folder" in error and "rename the folder" in error
+    with pytest.raises(UserError, match="patches is a data set, and there is a folder"):
+        cdlearn.load("run").transform("patches")
+    assert not Path("runs").exists() and not list(Path("run").glob("scores-*"))
+
+
+@pytest.mark.parametrize("name", ["./patches", "patches/", "{here}/patches", "../run-of-one/patches"])
+def test_a_path_with_a_slash_is_always_the_folder(run, tmp_path, monkeypatch, name):
+    (tmp_path / "run-of-one").mkdir()
+    run.rename(tmp_path / "run-of-one" / "run")
+    monkeypatch.chdir(tmp_path / "run-of-one")
+    colours(Path("patches"))
+    name = name.format(here=Path.cwd())
+    assert evaluate_command.main(["run", "--data", name]) == 0
+    assert json.loads(Path("run/scores-patches.json").read_text())
+    assert report.main(["run", "--data", name, "--out", "page.html"]) == 0
+    assert cdlearn.load("run").transform(name).shape[0] == 12
+    settings = ["--preset=smoke", "--size=16", "--batch-size=4", "--epochs=1", "--kmeans-seeds=1"]
+    assert train.main([*settings, "--data", name, "--out", "made"]) == 0
+    assert json.loads(Path("made/config.json").read_text())["images"] == 12
+    assert train.main(["--resume", "made"]) == 0 and evaluate_command.main(["made"]) == 0
+
+
+@pytest.mark.parametrize("name", [*NAMES])
+def test_every_name_of_a_data_set_is_kept_apart_from_a_folder_of_it(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert folder_named(name) is None
+    Path(name).touch()
+    assert folder_named(name) is None  # a file is no reading of --data
+    Path(name).unlink()
+    colours(Path(name), count=4)
+    with pytest.raises(UserError, match=f"--data ./{name} takes the folder"):
+        folder_named(name)
+    assert folder_named(f"./{name}") == folder_named(Path(name)) == Path(name)
 
 
 # --- compare

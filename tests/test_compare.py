@@ -7,11 +7,12 @@ import math
 import pytest
 import torch
 
-from cdlearn import checkpoint, compare, data, trainer
+from cdlearn import checkpoint, compare, course, data, trainer
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import assignment_scores, embed
 from cdlearn.results import equal_time, paper_tables, tables
+from cdlearn.results.run_folder import home_of
 from cdlearn.runtime.errors import UserError
 
 TINY = [
@@ -221,6 +222,69 @@ def test_a_run_is_scored_anew_against_other_labels_without_training(here, monkey
     del older["labels"]  # as before they were noted
     scores.write_text(json.dumps(older))
     assert paper_tables.measure(tiny(), images(), here) == first
+
+
+# What version 0.1.0 called a run and the pace of Config(), by its own code: by all settings, the defaults, too
+OLDER = {"run": "22fac1ec1f3a", "pace": "56f82832ca70", "pace with rung": "acc84ded1099"}
+
+
+def test_a_finished_run_is_found_by_the_settings_kept_in_it_whatever_its_name(here, monkeypatch):
+    first = paper_tables.measure(tiny(), images(), here)
+    made = next(here.glob("*/table.json")).parent
+    beginning = made.name.rpartition("-")[0]
+    assert made.name == f"{beginning}-{checkpoint.digest(tiny().differences())}"
+    older = made.rename(here / f"{beginning}-{OLDER['run']}")
+    (older / "config.json").unlink()  # such runs have their checkpoint alone
+    state = checkpoint.read(older / "checkpoint.pt")
+    state["config"]["rung"] = state["config"].pop("preset_name")
+    del state["config"]["target_momentum"]  # a setting that did not exist yet
+    checkpoint.save(older / "checkpoint.pt", state | {"config": state["config"] | {"entropy_of": "answers"}})
+    monkeypatch.setattr(paper_tables, "fit", lambda *arguments, **named: pytest.fail("trained again"))
+    assert paper_tables.measure(tiny(), images(), here) == first
+    assert [path.name for path in here.iterdir()] == [older.name]
+    for other in (tiny(alpha=0.5), tiny(seed=1), tiny(heads=8), tiny(target_momentum=0.9)):
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            paper_tables.measure(other, images(), here)
+
+
+def test_only_what_differs_from_the_defaults_names_a_run_and_a_changed_default_does_not_mix_two(here):
+    assert Config().differences() == {}
+    assert Config(alpha=0.5, crop=(0.1, 1.0)).differences() == {"alpha": 0.5, "crop": [0.1, 1.0]}
+    config = tiny()
+    taken = home_of(config, here / "runs")
+    assert taken == home_of(config, here / "runs") != home_of(tiny(alpha=0.5), here / "runs")
+    taken.mkdir(parents=True)
+    described = {"config": tiny(alpha=0.5).as_dict()}  # as if alpha's default had been another when it was made
+    (taken / "config.json").write_text(json.dumps(described))
+    free = home_of(config, here / "runs")
+    assert free != taken and not free.exists()
+    assert home_of(tiny(alpha=0.5), here / "runs") == taken
+    (taken / "config.json").write_text("{")  # damaged: it is named by who uses it, not passed over
+    assert home_of(config, here / "runs") == taken
+
+
+def test_a_notebooks_finished_model_is_found_whatever_its_folders_name(here, monkeypatch):
+    monkeypatch.setattr(course, "HOME", here)
+    settings = dict(data="shapes", limit=64, size=16, batch_size=16, epochs=1)
+    model, config, _ = course.trained(**settings)
+    home = here / "runs" / "course"
+    (made,) = home.iterdir()
+    assert made.name == checkpoint.digest(config.differences())
+    made.rename(home / "985e519ecd00")
+    monkeypatch.setattr(course, "fit", lambda *arguments, **named: pytest.fail("trained again"))
+    again, *_ = course.trained(**settings)
+    for one, other in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        course.trained(**settings, alpha=0.5)
+
+
+@pytest.mark.parametrize("name", ["pace", "pace with rung"])
+def test_a_pace_that_an_older_version_measured_still_counts(here, name):
+    (here / f"pace-cd-48-{OLDER[name]}.json").write_text('{"seconds an epoch": 0.5}')
+    assert equal_time.epochs_for_seconds(Config(), images(), 10, here) == 20
+    assert equal_time.epochs_for_seconds(Config(seed=3, epochs=7), images(), 10, here) == 20
+    assert not equal_time.pace_file(Config(alpha=0.5), images(), here).exists()
 
 
 def test_a_half_finished_run_is_taken_up(here, monkeypatch):

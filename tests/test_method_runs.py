@@ -14,7 +14,19 @@ from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.methods import METHODS, build, cluster_centres, needs_clusters, views_of
+from cdlearn.methods import (
+    METHODS,
+    build,
+    cluster_centres,
+    dac,
+    dec,
+    decnn,
+    jule,
+    needs_clusters,
+    per_image,
+    views_of,
+    warn_about_phases,
+)
 from cdlearn.results import plots, scoring
 from cdlearn.runtime.errors import UserError
 
@@ -195,3 +207,45 @@ def test_reconstruction_improves(method):
         error = F.mse_loss(model.reconstruct(x), x)
     assert model.history[-1]["reconstruction"] < 0.7 * model.history[0]["reconstruction"]
     assert error < 0.5 * x.var(dim=0, unbiased=False).mean()
+
+
+# --- phases that do not fit
+
+
+SHORT = {"dec": 1, "jule": 7, "dac": 1, "decnn": 1}  # the longest run that is too short
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_too_short_for_its_phases_says_so_and_what_that_does(method, capsys):
+    short = SHORT.get(method, 0)
+    for epochs in range(1, 12):
+        warn_about_phases(method, epochs)
+        said = capsys.readouterr().err
+        assert said.count("\n") == (epochs <= short)
+        if epochs <= short:
+            counted = f"{epochs} epoch:" if epochs == 1 else f"{epochs} epochs:"
+            assert said.startswith(f"warning: {method} has phases that do not fit into {counted} ")
+            assert said.endswith(f"; --epochs {short + 1} or more has room for them\n")
+
+
+def test_what_the_warnings_say_is_so():
+    assert [per_image.begins(dec.PRETRAINING, epochs) for epochs in (1, 2)] == [0, 1]
+    assert [per_image.begins(jule.FIRST, epochs) for epochs in (7, 8)] == [0, 1]
+    assert SHORT["decnn"] == decnn.LAYERS - 1
+    layers, thresholds = build(small("decnn")), build(small("dac"))
+    for epochs in (1, 2):
+        learned, moved = set(), set()
+        for epoch in range(epochs):
+            layers.begin_step(epoch, epochs, None)
+            thresholds.begin_epoch(epoch, epochs, None)
+            learned.add(layers.layer)
+            moved.add(round(float(thresholds.relaxed), 4))
+        assert (len(learned) == decnn.LAYERS) == (epochs == 2)
+        assert (round(dac.LAST, 4) in moved) == (epochs == 2)
+
+
+def test_training_warns_once(capsys):
+    pixels = some_images(32)
+    for epochs, times in ((1, 1), (2, 0)):
+        trainer.fit(small("dec", epochs=epochs), pixels)
+        assert capsys.readouterr().err.count("has phases that do not fit") == times
