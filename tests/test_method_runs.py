@@ -14,7 +14,7 @@ from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import __main__ as evaluate_command
-from cdlearn.methods import METHODS, build, cluster_centres, needs_clusters, views_of
+from cdlearn.methods import METHODS, Method, build, cluster_centres, needs_clusters
 from cdlearn.results import plots, scoring
 from cdlearn.runtime.errors import UserError
 
@@ -36,11 +36,12 @@ def some_images(n=48):
 def test_the_interface(method):
     config = small(method)
     model = build(config)
-    *views, x = torch.rand(views_of(method) + 1, 8, 3, 16, 16)
-    terms = model.training_loss(*views, x)
+    assert isinstance(model, Method)
+    *views, x = torch.rand((model.views_per_image if model.views_per_image > 1 else 0) + 1, 8, 3, 16, 16)
+    terms = model.training_loss(*views, x=x)
     assert next(iter(terms)) == "loss" and all(value.shape == () for value in terms.values())
     terms["loss"].backward()
-    learned, rests = [p for p in model.parameters() if p.requires_grad], getattr(model, "has_unused_parameters", False)
+    learned, rests = [p for p in model.parameters() if p.requires_grad], model.has_unused_parameters
     assert any(p.grad is not None for p in learned)
     assert all(rests if p.grad is None else torch.isfinite(p.grad).all() for p in learned)
     if not model.needs_unaugmented:
@@ -180,7 +181,7 @@ def test_pictures_come_back_at_the_size_they_went_in(size):
     model = build(small("ae", size=size))
     x = torch.rand(2, 3, size, size)
     assert model.reconstruct(x).shape == x.shape
-    assert torch.isfinite(model.training_loss(x, x, x)["loss"])
+    assert torch.isfinite(model.training_loss(x)["loss"])
 
 
 @pytest.mark.parametrize("method", ["ae", "dae", "vae"])

@@ -3,8 +3,8 @@
 A layer explains its input as the sum of maps convolved with filters, and wants the maps to be mostly 0: it minimises
 half the squared error plus L1_WEIGHT times the sum of the maps' absolute values. There is no encoder. The maps of an
 image are found by descent on this cost, and the filters learn with the maps held still. The maps are the input of the
-next layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean and
-the contrast taken out.
+next layer, which begins to learn when the layer below has finished. As in the original, images are grey, with the mean
+and the contrast taken out.
 
 Simplified: the shared backbone gives only its width, because a network without an encoder cannot be it. Maps have a
 quarter of their input's places, they are found in a fixed number of steps (the original: all places, and a series of
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.augment import luma
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
@@ -104,7 +105,7 @@ class Layers(nn.Module):
         return self.inputs(x)[-1].abs().mean(dim=(2, 3))
 
 
-class DeCNN(nn.Module):
+class DeCNN(Method):
     """A layer learns in its own part of the run, from what the finished layers below it find.
 
     Args:
@@ -112,8 +113,8 @@ class DeCNN(nn.Module):
         config: not read.
     """
 
+    views_per_image = 1
     needs_unaugmented = True
-    needs_views = False
     has_unused_parameters = True  # the filters of all layers but one
 
     def __init__(self, backbone: nn.Module, config):
@@ -124,8 +125,8 @@ class DeCNN(nn.Module):
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
         self.layer = LAYERS * epoch // epochs
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Plain images x (N, 3, S, S) -> ``loss`` and its two terms, of the layer that learns; no views are used."""
+    def training_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Plain images x (N, 3, S, S) -> ``loss`` and its two terms, of the layer that learns."""
         seen, filters = self.backbone.inputs(x, self.layer)[-1], self.backbone.kernels(self.layer)
         error, penalty = distributed.averaged(*costs(seen, inferred(seen, filters.detach()), filters))
         return {"loss": error + penalty, "reconstruction": error, "penalty": penalty}
