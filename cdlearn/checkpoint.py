@@ -11,6 +11,7 @@ from cdlearn.config import Config
 from cdlearn.methods import build
 from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.files import digest, write, write_rows, write_text  # noqa: F401 (names of this room)
+from cdlearn.runtime.paths import expanded
 
 FORMAT = "cdlearn checkpoint 1"
 RENAMED = {"judge": "discriminator", "forger": "generator", "price": "penalty"}  # weights and loss terms of older runs
@@ -29,7 +30,7 @@ def read(path: Path) -> dict:
     Raises:
         UserError: for a missing or damaged file, one that is not ours, or one that would run code on loading.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}; is the folder a run of cdlearn.train?")
     try:
@@ -41,19 +42,23 @@ def read(path: Path) -> dict:
     return with_new_names(state)
 
 
+def settings(path: Path) -> Config | None:
+    """The settings that a checkpoint was made with, without reading its weights; None where they cannot be read."""
+    try:
+        return Config.from_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["config"])
+    except Exception:  # see read
+        return None
+
+
 def with_new_names(state: dict) -> dict:
     """``state`` with the names of today for weights and loss terms: runs of older versions go on."""
-
-    def renamed(values):
-        if not isinstance(values, dict) or not any(name.partition(".")[0] in RENAMED for name in values):
-            return values  # as it is: a copy would lose the version numbers by which torch finds what is missing
-        parts = ((*name.partition("."), value) for name, value in values.items())
-        return {RENAMED.get(first, first) + dot + rest: value for first, dot, rest, value in parts}
-
     history = state.get("history")
-    changed = {name: renamed(state.get(name)) for name in ("model", "sums")}
-    changed["history"] = [renamed(row) for row in history] if isinstance(history, list) else history
-    return state | {name: value for name, value in changed.items() if name in state}
+    for part in (state.get("model"), state.get("sums"), *(history if isinstance(history, list) else ())):
+        for name in list(part) if isinstance(part, dict) else ():
+            first, dot, rest = name.partition(".")
+            if first in RENAMED:  # in place: the state of a network carries its modules' versions
+                part[RENAMED[first] + dot + rest] = part.pop(name)
+    return state
 
 
 def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str, float]]]:
@@ -83,7 +88,7 @@ def load_model(run: str | Path):
     Returns:
         (model, config): ``model.represent(x)`` gives ``backbone`` and ``output``.
     """
-    path = Path(run)
+    path = expanded(run)
     state = read(path / "checkpoint.pt" if path.is_dir() or not path.suffix else path)
     try:
         config = Config.from_dict(state.get("config"))

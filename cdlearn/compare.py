@@ -1,18 +1,22 @@
 """``python -m cdlearn.compare --table N [--data D] [--preset P] [--seeds S …]``: a table of the paper, run anew."""
 
+from cdlearn import commands
+
+if __name__ == "__main__":
+    commands.answer_early(commands.compare)
+
 import shlex
 import sys
-from pathlib import Path
 
 import torch
 
-from cdlearn.config import LARGEST, PRESETS, Config
-from cdlearn.methods import METHODS
+from cdlearn.config import Config
 from cdlearn.results import paper_tables, tables
 from cdlearn.results.run_folder import data_name, make_folder
-from cdlearn.runtime.commandline import folder, guarded, settings_parser
+from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.options import LARGEST
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,17 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare(arguments: list[str]) -> None:
-    made = settings_parser(
-        "compare",
-        "Run a table of the paper and set the published values beside ours.",
-        Config,
-        {"preset": PRESETS, "method": METHODS},
-    )
-    made.add_argument("--table", type=int, required=True, help="2 to 10")
-    made.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds")
-    made.add_argument("--out", type=folder, default=Path("figures"), help="folder for table-N-DATA.csv, .md and .png")
-    made.add_argument("--seconds", type=float, help="train every row for about this time, instead of equal epochs")
-    asked = vars(made.parse_args(arguments))
+    asked = vars(commands.compare().parse_args(arguments))
     number, seeds, out = (asked.pop(name) for name in ("table", "seeds", "out"))
     seconds = asked.pop("seconds", None)
     if seconds is not None and not 0 < seconds < LARGEST:
@@ -42,8 +36,6 @@ def _compare(arguments: list[str]) -> None:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
     if "method" in asked:
         raise UserError("a table says itself which methods it compares; leave --method away")
-    if "crop" in asked:
-        asked["crop"] = tuple(asked["crop"])
     paper_tables.published(number)
     make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")

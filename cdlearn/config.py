@@ -1,76 +1,97 @@
-"""Every setting once, each with its why, and the presets, from a laptop to the paper."""
+"""Every setting once, with its default, range, help and why, and the presets, from a laptop to the paper.
 
-import math
+Nothing here imports torch at first, so that ``--help`` and a misspelt option are answered at once.
+"""
+
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Real
 
-from cdlearn.backbones import BACKBONES, STEMS
-from cdlearn.losses import ENTROPIES, SIMILARITIES
-from cdlearn.methods import METHODS, needs_clusters, views_of
+from cdlearn.runtime import options
 from cdlearn.runtime.errors import UserError, did_you_mean
+from cdlearn.runtime.options import option
 
 PRESETS = ("smoke", "laptop", "gpu", "paper")
-MACHINE = ("device", "compile", "amp")  # settings that say where and how to compute, not what: a run may change them
-RENAMED = {"rung": "preset_name"}  # settings that older runs have under another name
-LARGEST = 10**12  # of any whole number: beyond it nothing ends, and products stop fitting 64 bits
+NAMES = ("patches", "shapes", "motifs", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")  # data sets
+METHODS = ("cd", "simclr", "cc", "centres", "ae", "dae", "vae", "byol", "vicreg", "fastsiam", "decnn", "dcgan",
+           "jule", "dec", "dac", "dccm", "pica")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings of a run. ``Config.preset(name, **overrides)`` is the way to make one."""
 
-    preset_name: str = "laptop"  # the preset it came from
+    # fmt: off
+    preset_name: str = option("laptop", f"where the other settings start: {', '.join(PRESETS)}", group="", was="rung")
+
     # what is learned from
-    data: str = "patches"  # a name in cdlearn.data.NAMES, or a folder
-    size: int = 32  # side in pixels of what the network sees
-    stored: int = 0  # side at which images are kept, for crops of real detail; 0: up to twice size, which scores better
-    limit: int | None = None  # this many images, drawn with the seed; None takes all
-    seed: int = 42  # the paper's
-    # the network
-    method: str = "cd"
-    backbone: str = "tiny"
-    stem: str = "small"  # imagenet is for 224 px; at 32 px it loses nearly everything
-    width: int = 32  # channels of tiny's stem
-    dim: int = 128  # d, size of z; in the paper as large as the batch
-    hidden: int = 128  # width between the layers of projector and predictor; in the paper as wide as h
-    heads: int = 128  # K; in the paper as many as the batch has images
-    clusters: int = 0  # for methods that must be told; 0 takes the number of classes, see for_images
-    # the loss
-    alpha: float = 1.0  # weight of the entropy
-    instance_temperature: float = 0.5
-    feature_temperature: float = 1.0
-    heads_similarity: str = "cosine"  # correlation gives the feature loss room, the more at temperature 0.2
-    entropy_of: str = "answers"  # mean: heads say yes to half of the images, but may be sure of each
-    head_batch_norm: bool = True  # before the sigmoid; Table 4 takes it away
-    target_momentum: float = 0.996  # what byol's target keeps of itself in the first step; it rises to 1
-    per_view_batch_norm: bool = False  # True as published: two passes, each with its own statistics; slower
-    # the views
-    recipe: str = ""  # the paper's colours and blur for cifar, stl10 or imagenet10; "" keeps the settings below
-    crop: tuple[float, float] = (0.08, 1.0)  # share of the area a crop keeps
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    jitter: float = 0.8  # probability of the four above
-    gray: float = 0.2
-    blur: float = 0.0  # the paper blurs ImageNet-10 only
-    both_views: bool = True  # False leaves one view plain (Tables 7 and 10)
-    # the training
-    epochs: int = 0  # 0: enough for `views` views, so that the time does not depend on the number of images
-    views: int = 1_000_000
-    batch_size: int = 128
-    lr: float = 1e-3
-    warmup: int = 50  # steps in which the learning rate rises; BatchNorm settles meanwhile
-    cosine: bool = True  # to zero, without restarts
-    epoch_schedule: bool = False  # True as published: the learning rate changes once per epoch, not with every step
-    clip: float = 1.0  # largest gradient norm; 0 for no clipping
-    weight_decay: float = 0.0  # apart from the gradient, as in AdamW; the paper has none
-    # the machine
-    device: str = ""  # "" takes cuda where there is one
-    amp: bool = True  # bf16 if the device has units for it: 3 times as fast; losses stay in float32
-    compile: bool = False  # GPUs only, because a CPU would need a C++ compiler and a minute
-    # the scores
-    kmeans_seeds: int = 3
+    data: str = option("patches", f"a folder of images, or one of {', '.join(NAMES)}", group="data")
+    size: int = option(32, "side in pixels of what the network sees", group="data", least=1, most=10_000)
+    stored: int = option(0, "side in pixels at which images are kept, so that crops are cut from real detail",
+                         group="data", least=1, unset="up to twice --size")  # which scores better than --size
+    limit: int | None = option(None, "take this many images, drawn with the seed", group="data", least=1, unset="all")
+    seed: int = option(42, "decides which images, weights, views and order are drawn", group="data",
+                       least=0, most=2**32 - 1)  # 42 is the paper's
+
+    method: str = option("cd", "how to learn", group="network", choices=METHODS)
+    backbone: str = option("tiny", "the network that is kept", group="network",
+                           choices=("tiny", "resnet18", "resnet34", "resnet50"))
+    stem: str = option("small", "first layers of a ResNet; those of imagenet are for 224 px", group="network",
+                       choices=("small", "imagenet"))  # at 32 px imagenet's loses nearly everything
+    width: int = option(32, "channels of tiny's first layer", group="network", least=1)
+    dim: int = option(128, "d, the size of the projection z", group="network", least=1)  # the paper: the batch size
+    hidden: int = option(128, "width between the layers of projector and predictor", group="network", least=1)  # as h
+    heads: int = option(128, "K, the number of feature heads", group="network",  # the paper: the batch size
+                        least=2, because="to have something to contrast")
+    clusters: int = option(0, "number of clusters, for the methods that need it", group="network",
+                           least=2, unset="as many as there are classes")  # see for_images
+    head_batch_norm: bool = option(True, "BatchNorm before the heads' sigmoid; Table 4 leaves it out", group="network")
+    per_view_batch_norm: bool = option(False, "BatchNorm over each view by itself, as published; slower",
+                                       group="network")
+
+    alpha: float = option(1.0, "weight of the entropy", group="loss", least=0)
+    instance_temperature: float = option(0.5, "temperature of the contrast between images", group="loss", above=0)
+    feature_temperature: float = option(1.0, "temperature of the contrast between heads", group="loss", above=0)
+    heads_similarity: str = option("cosine", "how heads are compared; correlation is best at a temperature near 0.2",
+                                   group="loss", choices=("cosine", "correlation"))  # it gives the loss more room
+    entropy_of: str = option("outputs", "entropy of every single output, or of each head's mean over a batch",
+                             group="loss", choices=("outputs", "mean"), words_were={"answers": "outputs"})
+    target_momentum: float = option(0.996, "what byol's target keeps of itself in the first step; it rises to 1",
+                                    group="loss", least=0, most=1)
+
+    recipe: str = option("", "the paper's colours and blur for this data set", group="views",
+                         choices=("cifar", "stl10", "imagenet10"), unset="the settings below")
+    crop: tuple[float, float] = option((0.08, 1.0), "smallest and largest fraction of the area that a crop keeps",
+                                       group="views", above=0, most=1)
+    brightness: float = option(0.4, "largest change of brightness", group="views", least=0, most=1)
+    contrast: float = option(0.4, "largest change of contrast", group="views", least=0, most=1)
+    saturation: float = option(0.4, "largest change of saturation", group="views", least=0, most=1)
+    hue: float = option(0.1, "largest change of hue", group="views",
+                        least=0, most=0.5, because="half a turn of the colour circle")
+    jitter: float = option(0.8, "probability of the four changes above", group="views", least=0, most=1)
+    gray: float = option(0.2, "probability of a view without colour", group="views", least=0, most=1)
+    blur: float = option(0.0, "probability of a blurred view", group="views", least=0, most=1)  # ImageNet-10's alone
+    both_views: bool = option(True, "augment both views; without it one stays plain (Tables 7 and 10)", group="views")
+
+    # by views, the time of a run does not depend on the number of images
+    epochs: int = option(0, "passes over the images", group="training", least=1, unset="as many as --views fills")
+    views: int = option(1_000_000, "length of the training in views of images", group="training", least=1)
+    batch_size: int = option(128, "images in a step", group="training",
+                             least=2, because="to have something to contrast")
+    lr: float = option(1e-3, "peak learning rate", group="training", above=0)
+    warmup: int = option(50, "steps in which the learning rate rises, while BatchNorm settles", group="training",
+                         least=0)
+    cosine: bool = option(True, "decay of the learning rate to zero, without restarts", group="training")
+    epoch_schedule: bool = option(False, "change the learning rate once per epoch, as published, not with every step",
+                                  group="training")
+    clip: float = option(1.0, "largest norm of the gradient", group="training", least=0, unset="no clipping")
+    weight_decay: float = option(0.0, "weight decay apart from the gradient, as in AdamW", group="training", least=0)
+
+    # where and how to compute, not what: a run that is resumed may change these
+    device: str = option("", "cpu, cuda, cuda:1, … or mps", group="machine", unset="a GPU if there is one")
+    amp: bool = option(True, "compute in bf16 where the device has units for it", group="machine")  # 3 times as fast
+    compile: bool = option(False, "let torch.compile make a GPU faster", group="machine")  # a CPU would need a compiler
+
+    kmeans_seeds: int = option(3, "seeds of K-means that scores are averaged over", group="scores", least=1)
+    # fmt: on
 
     @classmethod
     def preset(cls, name: str, **overrides) -> "Config":
@@ -87,17 +108,14 @@ class Config:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
         if overrides.get("epochs") and "views" in overrides:
             raise UserError("epochs and views both say how long to train; give one of them")
-        settings = {"preset_name": name, **_PRESETS[name]}
+        settings = {"preset_name": name, **PRESET_SETTINGS[name]}
         data = overrides.get("data", cls.data)
         if data in _ON and name != "paper":
             settings |= _ON[data][name]
         if name == "paper":
             settings["recipe"] = data if data in _RECIPES else "cifar"
         recipe = overrides.get("recipe", settings.get("recipe", ""))
-        if recipe not in ("", *_RECIPES):
-            known = ", ".join(_RECIPES)
-            raise UserError(f"unknown recipe {recipe!r}{did_you_mean(recipe, _RECIPES)}; there are {known}")
-        settings |= _RECIPES.get(recipe, {})
+        settings |= _RECIPES.get(recipe, {})  # an unknown one is named by the check below
         if "views" in overrides:
             settings["epochs"] = 0  # or the preset's own would outvote them
         config = cls(**{**settings, **overrides})
@@ -106,56 +124,11 @@ class Config:
 
     def check(self) -> None:
         """Raises UserError for the first setting that cannot work, naming it."""
-        for field in fields(self):
-            value, (fits, needed) = getattr(self, field.name), _KINDS[field.type]
-            if not fits(value):
-                raise UserError(f"{field.name} {value!r}: must be {needed}")
-            if isinstance(value, Integral) and abs(value) > LARGEST:
-                raise UserError(
-                    f"{field.name} is a number of {len(str(abs(value)))} digits; at most {LARGEST:,} will do"
-                )
+        options.check(self)
         if not self.data.strip():
             raise UserError("data is empty; it names a data set or a folder")
-        if self.method not in METHODS:
-            raise UserError(f"unknown method {self.method!r}{did_you_mean(self.method, METHODS)}")
-        words = dict(backbone=BACKBONES, stem=STEMS, heads_similarity=SIMILARITIES, entropy_of=ENTROPIES)
-        for name, known in words.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise UserError(f"unknown {name} {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
-        if not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise UserError(f"crop {self.crop}: two shares of the area with 0 < low <= high <= 1")
-        if self.size > 10_000:
-            raise UserError(f"size {self.size}: must be at most 10000 pixels, far more than any network here sees")
-        for name in ("size", "width", "dim", "hidden"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.stored < 0:
-            raise UserError(f"stored {self.stored}: must be at least 1, or 0 for up to twice the size")
-        for name, least in (("batch_size", 2), ("heads", 2)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"{name} {getattr(self, name)}: must be at least {least}, to have something to contrast"
-                )
-        if self.clusters != 0 and self.clusters < 2:
-            raise UserError(f"clusters {self.clusters}: must be at least 2, or 0 for as many as there are classes")
-        if self.epochs < 0 or (self.epochs == 0 and self.views < 1):
-            raise UserError(f"epochs {self.epochs}: must be at least 1, or 0 to let views decide")
-        for name in ("lr", "instance_temperature", "feature_temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"{name} {getattr(self, name)}: must be positive")
-        for name in ("alpha", "clip", "warmup", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} {getattr(self, name)}: must not be negative")
-        for name in ("brightness", "contrast", "saturation", "jitter", "gray", "blur", "target_momentum"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        if not 0 <= self.hue <= 0.5:
-            raise UserError(f"hue {self.hue}: must lie between 0 and 0.5, half a turn of the colour circle")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed {self.seed}: must lie between 0 and 2^32 - 1")
-        if self.kmeans_seeds < 1:
-            raise UserError(f"kmeans_seeds {self.kmeans_seeds}: must be at least 1")
+        if self.crop[0] > self.crop[1]:
+            raise UserError(f"crop {self.crop}: the lower fraction of the area comes first")
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
@@ -169,7 +142,7 @@ class Config:
         if not isinstance(settings, dict):
             raise UserError("there are no settings in it")
         known = {f.name for f in fields(cls)}
-        settings = {RENAMED.get(name, name): value for name, value in settings.items()}
+        settings = options.translated(cls, settings)
         for name in settings:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
@@ -185,6 +158,8 @@ class Config:
         Raises:
             UserError: if the images have no labels to count classes by, or are all of one class.
         """
+        from cdlearn.methods import needs_clusters  # late, because it loads torch
+
         if self.clusters or not needs_clusters(self.method):
             return self
         found = 0 if images.labels is None else len(images.labels.unique())
@@ -197,31 +172,22 @@ class Config:
 
     def epochs_for(self, images: int) -> int:
         """The number of epochs over this many images."""
+        from cdlearn.methods import views_of  # late, because it loads torch
+
         return self.epochs or max(1, round(self.views / (views_of(self.method) * images)))
+
+    def differences(self) -> dict:
+        """The settings that are not at their defaults, so that a setting added later changes nothing here."""
+        standard = type(self)().as_dict()
+        return {name: value for name, value in self.as_dict().items() if value != standard[name]}
 
     def as_dict(self) -> dict:
         """For config.json and the checkpoint."""
         return {**asdict(self), "crop": list(self.crop)}
 
 
-def _whole(value) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-_KINDS = {  # the type of a field -> whether a value fits it, and what it must be, in words
-    bool: (lambda value: isinstance(value, bool), "true or false"),
-    int: (_whole, "a whole number"),
-    float: (_number, "a number"),
-    str: (lambda value: isinstance(value, str), "a word"),
-    int | None: (lambda value: value is None or _whole(value), "a whole number or none"),
-    tuple[float, float]: (lambda value: isinstance(value, (tuple, list)) and len(value) == 2
-                          and all(map(_number, value)), "two numbers"),
-}  # fmt: skip
-_PRESETS = {
+MACHINE = options.in_group(Config, "machine")
+PRESET_SETTINGS = {
     "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
     "laptop": dict(crop=(0.2, 1.0)),
     "gpu": dict(backbone="resnet18", hidden=512, batch_size=512, heads=256, dim=256, epochs=200, crop=(0.2, 1.0),

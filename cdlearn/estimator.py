@@ -22,6 +22,7 @@ from cdlearn.evaluate import embed
 from cdlearn.methods import needs_clusters
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.paths import expanded
 
 Images = str | Path | ImageSet | Tensor | np.ndarray | Sequence[str | Path]
 
@@ -176,9 +177,9 @@ def pixels(images: Images, config) -> Tensor:
     if isinstance(images, ImageSet):
         return images.images
     if isinstance(images, (str, Path)):
-        return load_images(str(images), config.size, stored=config.stored).images
+        return load_images(images, config.size, stored=config.stored).images
     if isinstance(images, (list, tuple)) and all(isinstance(path, (str, Path)) for path in images):
-        files = [Path(path) for path in images]
+        files = [expanded(path) for path in images]
         side = config.stored or folders.stored_side(files, config.size) if files else config.size
         read = np.empty((len(files), 3, side, side), np.uint8)
         for number, path in enumerate(files):

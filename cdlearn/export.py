@@ -1,5 +1,10 @@
 """``python -m cdlearn.export RUN [--out DIR] [--onnx]``: a run's backbone, for programs that do not have cdlearn."""
 
+from cdlearn import commands
+
+if __name__ == "__main__":
+    commands.answer_early(commands.export)
+
 import copy
 import importlib.util
 import io
@@ -15,9 +20,10 @@ from torch import nn
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
-from cdlearn.runtime.commandline import Parser, folder, guarded
+from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
-from cdlearn.runtime.fast_small_convs import SmallMapConv
+from cdlearn.runtime.fast_small_convs import SlicedConv
+from cdlearn.runtime.paths import expanded
 
 STEMS = {  # how torchvision's network becomes ours
     "imagenet": "net.fc = torch.nn.Identity()",
@@ -84,16 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(arguments: list[str]) -> None:
-    made = Parser(
-        prog="python -m cdlearn.export",
-        description="The backbone of a run for use without cdlearn: safetensors, torch.export and, if asked for, ONNX.",
-        allow_abbrev=False,
-    )
-    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
-    made.add_argument("--out", type=folder, metavar="DIR", help="folder for the files; RUN/export if not given")
-    made.add_argument("--onnx", action="store_true", help="write backbone.onnx, too (needs onnx and onnxscript)")
-    asked = made.parse_args(arguments)
-    for path in export(asked.run, asked.out or asked.run / "export", asked.onnx):
+    asked = commands.export().parse_args(arguments)
+    for path in export(asked.run, asked.out or folder_of(asked.run) / "export", asked.onnx):
         print(path)
 
 
@@ -106,7 +104,7 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
     missing = [name for name in ("onnx", "onnxscript") if onnx and importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or leave --onnx away")
-    run = folder_of(Path(run))
+    run, out = folder_of(run), expanded(out)
     model, config = checkpoint.load_model(run)
     net = plain(model.backbone)
     make_folder(out)
@@ -127,11 +125,11 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
 
 
 def plain(backbone: nn.Module) -> nn.Module:
-    """A copy in which every convolution is PyTorch's own, in evaluation mode, weights in the usual order of memory."""
+    """A copy in evaluation mode, its convolutions PyTorch's own or sliced, weights in the usual order of memory."""
     net = copy.deepcopy(backbone).eval().to(memory_format=torch.contiguous_format)
     for module in net.modules():
-        if isinstance(module, SmallMapConv):
-            module.__class__ = nn.Conv2d  # it adds no attribute
+        if isinstance(module, SlicedConv):  # of which a strided 1x1 one stays, or training what is exported may crash
+            module.__class__ = SlicedConv if module.pointwise() > 1 else nn.Conv2d  # neither adds an attribute
     return net
 
 

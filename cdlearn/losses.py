@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIMILARITIES = ("cosine", "correlation")  # of two heads
-ENTROPIES = ("answers", "mean")  # of every single answer, or of each head's mean answer over the batch
+ENTROPIES = ("outputs", "mean")  # of every single output, or of each head's mean over the batch
 CONSTANT = 1e-4  # length of a head's centred answers below which it counts as constant; rounding makes up to 1e-6
 
 
@@ -120,7 +120,7 @@ def cd_loss(
     instance_temperature: float = 0.5,
     feature_temperature: float = 1.0,
     heads_similarity: str = "cosine",
-    entropy_of: str = "answers",
+    entropy_of: str = "outputs",
 ) -> dict[str, Tensor]:
     """The whole objective of Algorithm 1: L_inst + L_feat - alpha L_entropy (Eq. 11 is its last two terms).
 
@@ -142,7 +142,7 @@ def cd_loss(
         y1, y2 = (torch.sigmoid(at_least_float32(logits)) for logits in (logits1, logits2))
     instance = instance_loss(z1, z2, instance_temperature)
     feature = feature_loss(y1, y2, feature_temperature, heads_similarity)
-    entropy_by = normalized_entropy if entropy_of == "answers" else mean_entropy
+    entropy_by = normalized_entropy if entropy_of == "outputs" else mean_entropy
     entropy = (entropy_by(logits1) + entropy_by(logits2)) / 2
     return {
         "loss": instance + feature - alpha * entropy,

@@ -1,15 +1,20 @@
 """``python -m cdlearn.report RUN [--data FOLDER] [--out FILE]``: what a run learned of a folder, on one page."""
 
+from cdlearn import commands
+
+if __name__ == "__main__":
+    commands.answer_early(commands.report)
+
 import contextlib
 import sys
 import time
 from pathlib import Path
 
-from cdlearn.analysis import STAGES, analyse, export_table
+from cdlearn.analysis import analyse, export_table
 from cdlearn.pages.build import build
 from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import folder_of, make_folder
-from cdlearn.runtime.commandline import Parser, folder, guarded
+from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
 
 
@@ -20,18 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(arguments: list[str]) -> None:
     began = time.monotonic()
-    made = Parser(
-        prog="python -m cdlearn.report",
-        description="One page on all images of a folder, as a run sees them: map, heads, clusters, near-duplicates.",
-        allow_abbrev=False,
-    )
-    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
-    made.add_argument("--data", help="other images than the run's: a folder or a name")
-    made.add_argument("--limit", type=int, help="this many of them, drawn with the run's seed")
-    made.add_argument("--out", type=Path, metavar="FILE", help="the page; RUN/report.html if not given")
-    made.add_argument("--stage", default=STAGES[0], help=f"features to measure distances between: {', '.join(STAGES)}")
-    made.add_argument("--device", default="", help="cpu or cuda")
-    asked = made.parse_args(arguments)
+    asked = commands.report().parse_args(arguments)
     asked.run = folder_of(asked.run)
     out, progress = asked.out or asked.run / "report.html", sys.stderr.isatty()
     if asked.out or asked.run.is_dir():

@@ -1,32 +1,50 @@
 """``python -m cdlearn.train``: train a method on any images, then score it beside its controls."""
 
+from cdlearn import commands
+
+if __name__ == "__main__":
+    commands.answer_early(commands.train)
+
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from cdlearn.backbones import warn_about_stem
-from cdlearn.config import PRESETS, Config
-from cdlearn.data import load
-from cdlearn.methods import METHODS
+from cdlearn.config import Config
+from cdlearn.data import ImageSet, load
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
-from cdlearn.runtime.commandline import Parser, folder, guarded, settings_parser
+from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.torchrun import Launch
 from cdlearn.trainer import check_count, fit
 
 
-def parser() -> Parser:
-    """The options of training."""
-    made = settings_parser(
-        "train", "Learn representations of images without labels.", Config, {"preset": PRESETS, "method": METHODS}
-    )
-    made.add_argument("--out", type=folder, help="folder of the run; runs/DATA-METHOD-PRESET-sSEED if not given")
-    made.add_argument("--resume", type=folder, metavar="RUN", help="go on with a run that was interrupted")
-    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, and count them")
-    return made
+@dataclass
+class Task:
+    """What the command line asks for. out: the folder of the run, None for one named by its settings."""
+
+    config: Config
+    out: Path | None
+    resume: bool
+    skip_bad: bool
+
+
+def asked_for(given: dict) -> Task:
+    """The task of the options ``given``. Raises UserError where they cannot be, or contradict the run to resume."""
+    resume, out, skip_bad = given.pop("resume", None), given.pop("out", None), given.pop("skip_bad", False)
+    if resume is None:
+        preset = given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
+        return Task(Config.preset(preset, **given), out, False, skip_bad)
+    if out:
+        raise UserError(f"--resume writes into {resume}; leave --out away")
+    out = folder_of(resume)
+    config, skip_bad = resumed(out, given, skip_bad)
+    return Task(config, out, True, skip_bad)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,37 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(arguments: list[str], launch: Launch) -> None:
     began = time.monotonic()
-    given = vars(parser().parse_args(arguments))
-    resume, skip_bad = given.pop("resume", None), given.pop("skip_bad", False)
-    asked_out = given.pop("out", None)
-    if "crop" in given:
-        given["crop"] = tuple(given["crop"])
-    out = None  # for ranks but the first of several
-    if resume:
-        if asked_out:
-            raise UserError(f"--resume writes into {resume}; leave --out away")
-        out = folder_of(resume)
-        config, skip_bad = resumed(out, given, skip_bad)
-    else:
-        config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
-    with launch.one_at_a_time():
-        shown, stored = sys.stderr.isatty(), config.stored
-        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=shown, stored=stored)
-    config = config.for_images(images)
-    check_count(config, len(images))
-    pick_device(config.device)
-    warn_about_stem(config.stem, config.size)
-    if resume and launch.first:
-        note_changes(out, config)
-    elif launch.first:
-        out = new_run(asked_out or default_out(config), asked_out is not None)
-        describe(out, config, images, [*launch.command.split(), "-m", "cdlearn.train", *arguments], skip_bad)
+    task = asked_for(vars(commands.train().parse_args(arguments)))
+    config, images = opened(task, launch)
+    out = folder_for(task, config, images, [*launch.command.split(), "-m", "cdlearn.train", *arguments], launch)
     epochs = config.epochs_for(len(images))
     print(f"{config.method} on {len(images):,} images of {config.data}, {epochs} epochs, {out}", flush=True)
     print("  " + ", ".join(f"{k} {v}" for k, v in config.as_dict().items() if k not in ("data", "method")), flush=True)
     try:
         monitor = scoring.knn_monitor(images, config) if launch.first else None
-        model = fit(config, images, out, resume=bool(resume), progress=True, after_epoch=monitor)
+        model = fit(config, images, out, resume=task.resume, progress=True, after_epoch=monitor)
         launch.leave()
         if not launch.first:
             return
@@ -80,7 +76,36 @@ def _train(arguments: list[str], launch: Launch) -> None:
     trained = sum(row["seconds"] for row in model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")
     if images.labels is None:
-        print(f"nobody sorted these images; see all of them as the network does: python -m cdlearn.report {out}")
+        print(f"these images have no labels; see all of them as the network does: python -m cdlearn.report {out}")
+
+
+def opened(task: Task, launch: Launch) -> tuple[Config, ImageSet]:
+    """The images of a task, and its settings, complete; everything that cannot work is found here, before a folder.
+
+    Raises:
+        UserError: naming the file or setting at fault.
+    """
+    config = task.config
+    with launch.one_at_a_time():
+        shown, stored = sys.stderr.isatty(), config.stored
+        images = load(config.data, config.size, config.limit, config.seed, task.skip_bad, progress=shown, stored=stored)
+    config = config.for_images(images)
+    check_count(config, len(images))
+    pick_device(config.device)
+    warn_about_stem(config.stem, config.size)
+    return config, images
+
+
+def folder_for(task: Task, config: Config, images: ImageSet, command: list[str], launch: Launch) -> Path | None:
+    """The folder of the run, with its config.json; None for the ranks of several that do not write."""
+    if not launch.first:
+        return task.out
+    if task.resume:
+        note_changes(task.out, config)
+        return task.out
+    out = new_run(task.out or default_out(config), chosen=task.out is not None)
+    describe(out, config, images, command, task.skip_bad)
+    return out
 
 
 if __name__ == "__main__":

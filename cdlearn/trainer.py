@@ -14,11 +14,12 @@ from cdlearn import checkpoint
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
-from cdlearn.methods import build
+from cdlearn.methods import build, warn_about_phases
 from cdlearn.methods.base import Method
 from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
+from cdlearn.runtime.paths import expanded
 from cdlearn.runtime.signals import caught_signals
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
@@ -248,13 +249,15 @@ def fit(
 
     Raises:
         UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
-        Interrupted: after SIGINT, SIGTERM or SIGHUP, once the run is saved.
+        Interrupted: after a signal that asks to stop (see cdlearn.runtime.signals), once the run is saved.
     """
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
+    out = out and expanded(out)
     if resume:
         trainer.restore(checkpoint.read(out / "checkpoint.pt"))
     if distributed.rank() > 0:
         out, progress = None, False
+    warn_about_phases(config.method, trainer.epochs)
     with caught_signals() as caught:
         if out and not resume:
             save(trainer, out)  # so that a good checkpoint exists from the start, and a full disk shows now

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 from untrained import odd_folder, run_on, save_shapes
 
-from cdlearn.analysis import analyse, clusters, duplicates, heads, neighbours, tsne
+from cdlearn import tsne
+from cdlearn.analysis import analyse, clusters, duplicates, heads, neighbours
 from cdlearn.analysis.cache import Cache
 from cdlearn.config import Config
 from cdlearn.data import file_audit, folders, make_shapes
@@ -20,7 +21,7 @@ from cdlearn.pages.contents import TIERS
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """The survey of a folder with everything in it, by a network that learned nothing."""
+    """The analysis of a folder with everything in it, by a network that learned nothing."""
     place = tmp_path_factory.mktemp("odd")
     folder = odd_folder(place / "my images")
     before = sorted(path for path in folder.rglob("*"))
@@ -288,7 +289,7 @@ def test_finished_parts_are_taken_up_damaged_ones_made_again_and_stale_ones_remo
     assert "cannot write" in capsys.readouterr().err
 
 
-def test_a_stopped_survey_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_stopped_analysis_goes_on_where_it_was(tmp_path, monkeypatch):
     save_shapes(tmp_path / "some", 24)
     run = run_on("shapes", tmp_path / "run")
     calls = []
@@ -307,7 +308,7 @@ def test_a_stopped_survey_goes_on_where_it_was(tmp_path, monkeypatch):
     assert kept == sorted(path.name for path in (run / "report-cache").iterdir())
     shutil.copy(tmp_path / "some" / "000.png", tmp_path / "some" / "new.png")
     monkeypatch.undo()
-    assert len(analyse(run, str(tmp_path / "some")).contents.files) == 25, "another file, another survey"
+    assert len(analyse(run, str(tmp_path / "some")).contents.files) == 25, "another file, another analysis"
 
 
 def test_a_named_data_set_has_names_and_labels_to_colour_by(tmp_path):

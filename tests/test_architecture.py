@@ -15,18 +15,28 @@ FILES = {
 }
 # Each floor may use itself and those below it. What stands on one line may use each other where no circle comes of it.
 FLOORS = (
-    ("runtime", "losses", "image_ops", "augment"),
+    ("runtime", "losses", "image_ops", "augment", "k_means", "tsne"),
     ("backbones",),
     ("methods",),
     ("config",),
-    ("data", "checkpoint", "disentanglement"),
+    ("data", "checkpoint", "disentanglement", "mig_dci"),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
-    ("course", "doctor", "estimator"),
+    ("course", "doctor", "estimator", "commands"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
-CORE = ("config", "augment", "backbones", "losses", "methods.cd", "trainer", "checkpoint", "evaluate")
+CORE = (
+    "config",
+    "augment",
+    "backbones",
+    "losses",
+    "methods.cd",
+    "trainer",
+    "checkpoint",
+    "evaluate.embedding",
+    "evaluate.metrics",
+)
 
 
 def imports(name: str) -> set[str]:
@@ -65,7 +75,8 @@ def test_imports_point_down(name):
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_no_import_of_ours_hides_in_a_function(name):
-    """Only the doctor imports late, because a broken torch is one of its findings."""
+    """Only two import late: the doctor, because a broken torch is one of its findings, and the settings, because what
+    they need of the methods loads torch, and --help must not wait for it."""
     late = [
         node
         for function in ast.walk(ast.parse(FILES[name].read_text()))
@@ -73,11 +84,11 @@ def test_no_import_of_ours_hides_in_a_function(name):
         for node in ast.walk(function)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cdlearn")
     ]
-    assert not late or room(name) == "doctor"
+    assert not late or room(name) in ("doctor", "config")
 
 
 def test_the_core_reads_in_one_sitting():
     lines = {name: len(FILES[f"cdlearn.{name}"].read_text().splitlines()) for name in CORE}
-    assert sum(lines.values()) < 1420, lines
+    assert sum(lines.values()) < 1400, lines
     for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, path

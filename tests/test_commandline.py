@@ -165,7 +165,7 @@ def test_scores_are_on_the_disk_before_they_are_printed(run, monkeypatch):
 
 @pytest.fixture
 def hangup():
-    before = signal.signal(signal.SIGHUP, lambda number, frame: None)  # pytest may itself run under nohup
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may itself run under nohup
     yield signal.SIGHUP
     signal.signal(signal.SIGHUP, before)
 
@@ -264,7 +264,7 @@ def test_evaluate_names_a_damaged_checkpoint_too(run, refused):
     [
         (["--epochs", "9" * 400], "epochs is a number of 400 digits"),
         (["--limit", "9" * 400], "limit is a number of 400 digits"),
-        (["--size", "200000"], "size 200000: must be at most"),
+        (["--size", "200000"], "size 200000: must be between 1 and 10,000"),
         (["--data", ""], "data is empty"),
         (["--out", ""], "argument --out: a folder's name is missing"),
         (["--resume", ""], "argument --resume: a folder's name is missing"),

@@ -226,5 +226,5 @@ def test_half_precision_features_give_losses_in_float32(method):
 
 
 def test_a_momentum_out_of_range_is_refused():
-    with pytest.raises(UserError, match=r"target_momentum 1\.2: must lie between 0 and 1"):
+    with pytest.raises(UserError, match=r"target_momentum 1\.2: must be between 0 and 1"):
         small("byol", target_momentum=1.2)

@@ -214,8 +214,8 @@ def one_line(capsys):
         (["--backbone", "resnet19"], "did you mean resnet18"),
         (["--stem", "big"], "unknown stem"),
         (["--heads-similarity", "corelation"], "unknown heads_similarity 'corelation', did you mean correlation?"),
-        (["--entropy-of", "batch"], "unknown entropy_of 'batch'; there are answers, mean"),
-        (["--weight-decay", "-1"], "weight_decay -1.0: must not be negative"),
+        (["--entropy-of", "batch"], "unknown entropy_of 'batch'; there are outputs, mean"),
+        (["--weight-decay", "-1"], "weight_decay -1.0: must be at least 0"),
         (["--device", "tpu"], "unknown device"),
         (["--data", "no/such"], "no folder"),
         (["--limit", "1", "--batch-size", "2"], "at least 2 are needed"),
@@ -371,3 +371,21 @@ def test_the_published_schedule_changes_once_per_epoch():
         assert rates[10 * epoch : 10 * epoch + 10] == pytest.approx([theirs.get_last_lr()[0]] * 10)
         optimizer.step()
         theirs.step()
+
+
+def test_a_run_of_an_older_version_goes_on_under_todays_names(tmp_path):
+    config, images = tiny(method="dcgan"), tiny_images()
+    model = trainer.fit(config, images, tmp_path)
+    state = checkpoint.read(tmp_path / "checkpoint.pt")
+    state["config"]["rung"] = state["config"].pop("preset_name")
+    old = {"discriminator": "judge", "generator": "forger"}
+    for row in state["history"]:
+        for new, name in old.items():
+            row[name] = row.pop(new)
+    for name in [name for name in state["model"] if name.startswith("discriminator.")]:
+        state["model"]["judge" + name.removeprefix("discriminator")] = state["model"].pop(name)
+    checkpoint.save(tmp_path / "checkpoint.pt", state)
+    loaded, again = checkpoint.load_model(tmp_path)
+    assert again == config
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    assert trainer.fit(config, images, tmp_path, resume=True).history == model.history

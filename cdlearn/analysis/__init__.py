@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cdlearn import checkpoint
-from cdlearn.analysis import clusters, neighbours, tsne
+from cdlearn import checkpoint, tsne
+from cdlearn.analysis import clusters, neighbours
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline
@@ -24,6 +24,7 @@ from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.paths import expanded
 from cdlearn.trainer import fingerprint
 
 NEIGHBOURS = 12  # of each image that the page is given
@@ -70,11 +71,11 @@ def analyse(
     Raises:
         UserError: naming the run, folder or file at fault, and the mend.
     """
-    run = folder_of(Path(run))
+    run = folder_of(run)
     if stage not in STAGES:
         raise UserError(f"unknown stage {stage!r}; there are {' and '.join(STAGES)}")
     model, config = checkpoint.load_model(run)
-    source = opened(asked(run, config, data, limit), Path(root), progress)
+    source = opened(asked(run, config, data, limit), expanded(root), progress)
     model.to(pick_device(device), memory_format=torch.channels_last)
     kept = Cache(run / "report-cache" if cache else None, cache_key(run, source))
     parts = Pipeline(model, config, source, stage, kept, progress)
@@ -89,7 +90,7 @@ def asked(run: Path, config: Config, data: str | None, limit: int | None) -> Con
         wanted = replace(config, data=data, limit=limit)
     else:
         wanted = config if limit is None else replace(config, limit=limit)
-        if config.data not in NAMES and not Path(config.data).is_dir():
+        if config.data not in NAMES and not expanded(config.data).is_dir():
             raise UserError(f"{run} was trained on {config.data}, and there is no such folder now; pass --data FOLDER")
     wanted.check()
     return wanted

@@ -10,7 +10,7 @@ import PIL.Image
 from torch import Tensor
 
 from cdlearn.config import Config
-from cdlearn.data import file_audit, folders, load
+from cdlearn.data import file_audit, folder_named, folders, load
 from cdlearn.runtime.errors import UserError
 
 
@@ -78,8 +78,8 @@ def opened(config: Config, root: Path, progress: bool) -> Source:
     Raises:
         UserError: where there is neither folder nor data set, or no image can be read.
     """
-    data, limit, folder = config.data, config.limit, Path(config.data)
-    if not folder.is_dir():
+    data, limit, folder = config.data, config.limit, folder_named(config.data)
+    if folder is None:
         images = load(data, config.size, limit, config.seed, root=root, progress=progress, stored=config.stored)
         labels = None if images.labels is None else images.labels.numpy()
         key = hashlib.sha256(f"{data} {limit} {config.size} {config.seed} {len(images)}".encode()).hexdigest()[:16]

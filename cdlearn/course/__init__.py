@@ -21,6 +21,7 @@ from cdlearn import checkpoint
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import cluster_scores, knn_accuracy
+from cdlearn.results.run_folder import home_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError, did_you_mean
 from cdlearn.trainer import fit
@@ -86,7 +87,7 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     config = Config.preset(preset(), **settings)
     images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     config = config.for_images(images)
-    out = HOME / "runs" / "course" / checkpoint.digest(config.as_dict())
+    out = home_of(config, HOME / "runs" / "course")
     if (out / "done").exists():
         model, _ = checkpoint.load_model(out)
         model.to(pick_device(config.device), memory_format=torch.channels_last)  # as a fresh one

@@ -11,6 +11,7 @@ from PIL import Image
 from cdlearn.course import claim
 from cdlearn.data import make_shapes
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.paths import expanded
 
 COPIES = 5  # equal files, and as many saved again as JPEG
 
@@ -25,7 +26,7 @@ def own_images(count: int = 2400) -> tuple[str, pd.DataFrame | None]:
         UserError: where ``CDLEARN_IMAGES`` names no folder.
     """
     named = os.environ.get("CDLEARN_IMAGES")
-    if named and not Path(named).is_dir():
+    if named and not expanded(named).is_dir():
         raise UserError(f"CDLEARN_IMAGES is {named}, which is no folder; name one, or unset it for the stand-in")
     if named:
         return named, None

@@ -4,19 +4,48 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from cdlearn.config import NAMES
 from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.motifs import MOTIFS, make_motifs
 from cdlearn.data.patches import LARGEST, PATCHES, make_patches
 from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
+from cdlearn.runtime.paths import expanded
 
-__all__ = ["NAMES", "ImageSet", "load", "make_motifs", "make_patches", "make_shapes"]
-NAMES = ("patches", "shapes", "motifs", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")
+__all__ = ["NAMES", "ImageSet", "folder_named", "load", "make_motifs", "make_patches", "make_shapes"]
+
+
+def folder_named(data: str | Path) -> Path | None:
+    """The folder that ``data`` means, or None where it means the data set of that name. Every command asks here.
+
+    A text with a slash, such as ./patches, is always a folder, and so is a Path. A leading ~ is the home folder.
+
+    Raises:
+        UserError: where a bare name means both, with the two ways to say which, or where there is neither.
+    """
+    text, place = os.fspath(data), expanded(data)
+    if not text:
+        raise UserError(f"no data is named; --data takes a folder of images or one of {', '.join(NAMES)}")
+    known = isinstance(data, str) and data in NAMES
+    if os.path.isdir(place):  # pathlib raises for a name that is too long
+        if known:
+            raise UserError(
+                f"{data} is a data set, and there is a folder of that name here; --data ./{data} takes the folder; "
+                "for the data set rename the folder, or start from elsewhere"
+            )
+        return place
+    if known:
+        return None
+    if os.path.exists(place):
+        raise UserError(f"{text} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
+    name = text if len(text) <= 100 else f"{text[:100]}..."
+    known = ", ".join(NAMES)
+    raise UserError(f"no folder and no data set named {name!r}{did_you_mean(text, NAMES)}; known are {known}")
 
 
 def load(
-    name_or_folder: str,
+    name_or_folder: str | Path,
     size: int = 32,
     limit: int | None = None,
     seed: int = 0,
@@ -28,8 +57,8 @@ def load(
     """The images of a known data set, or of any folder, at size x size pixels.
 
     Args:
-        name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
-            images lie in some, are the classes.
+        name_or_folder: one of NAMES, or a folder of images, nested or not; see :func:`folder_named`. Its first level of
+            sub-folders, where all images lie in some, are the classes.
         size: side in pixels of what the network will see. Shapes, motifs and digits are drawn at this size.
         limit: take this many images, drawn with ``seed``.
         skip_bad: leave out files and folders that cannot be read, with a count, instead of stopping at the first.
@@ -44,27 +73,19 @@ def load(
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit}: must be at least 1")
-    if not name_or_folder:
-        raise UserError(f"no data is named; --data takes a folder of images or one of {', '.join(NAMES)}")
+    folder, root = folder_named(name_or_folder), expanded(root)
+    if folder:
+        return folders.load_folder(folder, size, limit, seed, skip_bad, root, progress, stored)
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
     if name_or_folder == "patches":
         return make_patches(limit or PATCHES, stored or min(2 * size, LARGEST), seed)
     if name_or_folder == "motifs":
         return make_motifs(limit or MOTIFS, size, seed)
-    if os.path.isdir(name_or_folder):  # pathlib raises for a name that is too long
-        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
-    if name_or_folder not in NAMES:
-        if os.path.exists(name_or_folder):
-            raise UserError(f"{name_or_folder} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
-        hint = did_you_mean(name_or_folder, NAMES)
-        name = name_or_folder if len(name_or_folder) <= 100 else f"{name_or_folder[:100]}..."
-        raise UserError(f"no folder and no data set named {name!r}{hint}; known are {', '.join(NAMES)}")
     if name_or_folder == "imagenet10":
-        return folders.load_folder(
-            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, stored, only=named.IMAGENET10
-        )
-    whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, Path(root))
+        folder = root / "imagenet10"
+        return folders.load_folder(folder, size, limit, seed, skip_bad, root, progress, stored, only=named.IMAGENET10)
+    whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, root)
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))
     return replace(whole, images=named.resized(whole.images, stored or 2 * size))

@@ -1,17 +1,26 @@
 """``python -m cdlearn.evaluate RUN [--data NAME_OR_FOLDER]``: score a finished run, on its own images or on others."""
 
+from cdlearn import commands
+
+if __name__ == "__main__":
+    commands.answer_early(commands.evaluate)
+
 import json
 import sys
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from cdlearn import checkpoint
-from cdlearn.data import load
+from cdlearn.config import Config
+from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import extra_metrics
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
-from cdlearn.runtime.commandline import Parser, folder, guarded
+from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fingerprint
@@ -23,34 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    made = Parser(
-        prog="python -m cdlearn.evaluate",
-        description="Score a run: its table, scores.json and figures, on its own images or on others.",
-        allow_abbrev=False,
-    )
-    made.add_argument("run", type=folder, metavar="RUN", help="folder of the run")
-    made.add_argument("--data", help="other images than the run's: a name or a folder")
-    made.add_argument("--limit", type=int, help="this many of them")
-    made.add_argument("--device", default="", help="cpu, cuda or mps")
-    made.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
-    made.add_argument(
-        "--beside",
-        action="store_true",
-        help="score in other ways too: L2-normalised, averaged over 8 random crops, and without labels",
-    )
-    asked = made.parse_args(arguments)
+    asked = commands.evaluate().parse_args(arguments)
     run = folder_of(asked.run)
     model, config = checkpoint.load_model(run)
     state = checkpoint.read(run / "checkpoint.pt")
     history = checkpoint.progress(state)[-1]
     model.to(pick_device(asked.device), memory_format=torch.channels_last)
-    others = {name: getattr(asked, name) for name in ("data", "limit") if getattr(asked, name) is not None}
-    wanted = replace(config, **({"limit": None} if "data" in others else {}) | others)
-    wanted.check()
+    wanted = wanted_images(config, asked)
     shown, stored = sys.stderr.isatty(), config.stored
     images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
     own = wanted == config and state.get("images") == fingerprint(images.images)
-    if not own and not others:
+    if not own and asked.data is None and asked.limit is None:
         raise UserError(
             f"the images of {config.data} here are not those that {run} learned from; "
             f"start where the run was started, or pass --data {config.data} to score these"
@@ -60,12 +52,25 @@ def _evaluate(arguments: list[str]) -> None:
     scoring.close(model, wanted, images, run, history if own else [], name)
     print(f"\nthe scores are in {run / f'{name}.json'}, the figures beside them")
     if asked.beside:
-        rows, path = extra_metrics.rows(model, images, wanted), run / f"{name.replace('scores', 'beside', 1)}.json"
-        checkpoint.write_text(path, json.dumps(rows, indent=1) + "\n")
-        print(
-            f"\nbeside the published protocol, which scores features as they are (in {path}):\n"
-            + extra_metrics.table(rows)
-        )
+        score_beside(model, images, wanted, run / f"{name.replace('scores', 'beside', 1)}.json")
+
+
+def wanted_images(config: Config, asked: Namespace) -> Config:
+    """The run's settings with the images that the command line asks for. Raises UserError where they cannot be."""
+    if asked.data is not None:
+        config = replace(config, data=asked.data, limit=None)
+    if asked.limit is not None:
+        config = replace(config, limit=asked.limit)
+    config.check()
+    return config
+
+
+def score_beside(model: nn.Module, images: ImageSet, config: Config, path: Path) -> None:
+    """Score in ways that the paper does not; print them and write them to ``path``."""
+    rows = extra_metrics.rows(model, images, config)
+    checkpoint.write_text(path, json.dumps(rows, indent=1) + "\n")
+    print(f"\nbeside the published protocol, which scores features as they are (in {path}):")
+    print(extra_metrics.table(rows))
 
 
 if __name__ == "__main__":

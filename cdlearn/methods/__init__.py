@@ -1,5 +1,7 @@
 """The methods, one file each, all with the interface of base.Method. A new one is a new file and a line in METHODS."""
 
+import sys
+
 from cdlearn.backbones import backbone
 from cdlearn.methods.autoencoder import DAE, VAE, Autoencoder
 from cdlearn.methods.base import Method
@@ -51,6 +53,14 @@ def views_of(method: str) -> int:
 def needs_clusters(method: str) -> bool:
     """Whether the method of this name must be told the number of clusters."""
     return METHODS[method].needs_clusters
+
+
+def warn_about_phases(method: str, epochs: int) -> None:
+    """Say when a run is too short for the phases of its method, and what that does."""
+    least, what = METHODS[method].least_epochs
+    if epochs < least:
+        short = f"{method} has phases that do not fit into {epochs} epoch{'s' * (epochs > 1)}"
+        print(f"warning: {short}: {what}; --epochs {least} or more has room for them", file=sys.stderr)
 
 
 def build(config) -> Method:

@@ -8,10 +8,9 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import k_means, losses
 from cdlearn.augment import to_size
 from cdlearn.methods.base import Method
 from cdlearn.methods.cc import mlp
@@ -82,7 +81,7 @@ class Centres(Method):
             x = to_size(images[index].to(device), config.size)
             parts.append(untrained(x.contiguous(memory_format=torch.channels_last)).float())
         h = torch.cat(parts).cpu().double().numpy()  # in double, rounding hides the order in which threads add up
-        found = KMeans(config.clusters, n_init=10, random_state=config.seed).fit(h)
+        found = k_means.fitted(h, config.clusters, config.seed, starts=10)
         self.centres.copy_(torch.from_numpy(found.cluster_centers_))
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:

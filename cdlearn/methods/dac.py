@@ -51,6 +51,7 @@ class DAC(Method):
 
     needs_unaugmented = True
     needs_clusters = True
+    least_epochs = (2, "the thresholds never move, so that only the clearest pairs count")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

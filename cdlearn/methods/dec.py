@@ -45,6 +45,7 @@ class DEC(Autoencoder):
     needs_clusters = True
     has_unused_parameters = True  # the centres at first, the decoder later
     masked = MASKED
+    least_epochs = (2, "K-means places the centres among the codes of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__(backbone, config)

@@ -116,6 +116,7 @@ class DeCNN(Method):
     views_per_image = 1
     needs_unaugmented = True
     has_unused_parameters = True  # the filters of all layers but one
+    least_epochs = (LAYERS, "the filters of the last layers never learn")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

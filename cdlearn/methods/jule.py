@@ -51,6 +51,7 @@ class JULE(Method):
     """
 
     needs_clusters = True
+    least_epochs = (8, "the small clusters are made of the features of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

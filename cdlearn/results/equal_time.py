@@ -15,6 +15,13 @@ from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fit
 
+LENGTH = {"seed": 0, "epochs": 0, "views": 0}  # settings that say nothing of the pace
+FIRST_SETTINGS = (  # of version 0.1.0
+    "preset_name data size stored limit seed method backbone stem width dim hidden heads clusters alpha "
+    "instance_temperature feature_temperature heads_similarity entropy_of head_batch_norm target_momentum "
+    "per_view_batch_norm recipe crop brightness contrast saturation hue jitter gray blur both_views epochs views "
+    "batch_size lr warmup cosine epoch_schedule clip weight_decay device amp compile kmeans_seeds"
+)
 TRIAL_IMAGES, TRIAL_EPOCHS = 1024, 8  # of a trial: enough epochs for every phase that a method has
 FAR = 0.15  # share of the time asked for, by which a run may miss it
 
@@ -57,8 +64,22 @@ def corrected(config: Config, images: ImageSet, seconds: float, home: Path, epoc
 
 def pace_file(config: Config, images: ImageSet, home: Path) -> Path:
     """Where the pace of a method with these settings is kept, for every seed and every length."""
-    digest = checkpoint.digest(config.as_dict() | {"seed": 0, "epochs": 0, "views": 0})
-    return home / f"pace-{config.method}-{len(images)}-{digest}.json"
+    differ = {name: value for name, value in config.differences().items() if name not in LENGTH}
+    for digest in older_digests(config):  # another pace would ask for other epochs, and so train every row anew
+        if (older := home / f"pace-{config.method}-{len(images)}-{digest}.json").exists():
+            return older
+    return home / f"pace-{config.method}-{len(images)}-{checkpoint.digest(differ)}.json"
+
+
+def older_digests(config: Config) -> list[str]:
+    """How versions up to 0.1.0 named these settings: by all of them, the defaults, too; none if they could not."""
+    if not set(config.differences()) <= set(FIRST_SETTINGS.split()):
+        return []
+    known = {name: value for name, value in config.as_dict().items() if name in FIRST_SETTINGS.split()} | LENGTH
+    if known["entropy_of"] == "outputs":
+        known["entropy_of"] = "answers"
+    oldest = {"rung" if name == "preset_name" else name: value for name, value in known.items()}
+    return [checkpoint.digest(known), checkpoint.digest(oldest)]
 
 
 def keep_pace(kept: Path, spent: float) -> None:

@@ -1,11 +1,13 @@
 """The folder of a run: its name, that it is new, what it says of itself, and how to go on with it."""
 
+import contextlib
 import json
 import os
 import platform
 import shlex
 import tempfile
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -15,7 +17,9 @@ from cdlearn import checkpoint
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.runtime.errors import UserError, shortened
+from cdlearn.runtime.paths import expanded
 
+PACKAGES = ("cdlearn", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")
 # Any of these makes a folder that of a run
 FILES = ("config.json", "checkpoint.pt", "metrics.csv", "scores.json", "table.json")
 
@@ -33,8 +37,9 @@ def default_out(config: Config) -> Path:
     return Path("runs") / f"{data_name(config.data)}-{config.method}-{config.preset_name}-s{config.seed}"
 
 
-def folder_of(run: Path) -> Path:
+def folder_of(run: str | Path) -> Path:
     """The folder of a run that was named by it or by its checkpoint."""
+    run = expanded(run)
     return run.parent if run.name == "checkpoint.pt" else run
 
 
@@ -73,6 +78,32 @@ def new_run(out: Path, chosen: bool) -> Path:
     return free
 
 
+def home_of(config: Config, home: Path, beginning: str = "") -> Path:
+    """The folder below ``home`` of the run with these very settings: the one that is there, else a new one's name.
+
+    Its name is ``beginning`` and a digest of what differs from the defaults, so that a setting added to Config changes
+    no name. But names were made otherwise before, and a default may change: so the settings kept in a folder decide.
+    """
+    name = f"{beginning}{checkpoint.digest(config.differences())}"
+    there = sorted(entry.name for entry in os.scandir(home) if entry.is_dir()) if home.is_dir() else []
+    for other in sorted((each for each in there if each.startswith(beginning)), key=lambda each: each != name):
+        if not other.startswith(".") and settings_kept(home / other) == config:
+            return home / other
+    number = 1
+    while settings_kept(home / name):  # of another run
+        number += 1
+        name = f"{beginning}{checkpoint.digest(config.differences() | {'number': number})}"
+    return home / name
+
+
+def settings_kept(run: Path) -> Config | None:
+    """The settings of a run by its config.json, else by its checkpoint; None where neither can be read."""
+    try:
+        return read_description(run / "config.json")["config"]
+    except UserError:
+        return checkpoint.settings(run / "checkpoint.pt")
+
+
 def held_by(folder: Path) -> str:
     """The first file of a run in ``folder``, or nothing."""
     return next((name for name in FILES if os.path.lexists(folder / name)), "")
@@ -96,15 +127,20 @@ def describe(out: Path, config: Config, images: ImageSet, command: list[str], sk
         "skip_bad": skip_bad,
         "images": len(images),
         "classes": list(images.classes),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
+        "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
     }
     checkpoint.write_text(out / "config.json", json.dumps(described, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of cdlearn and of every package that results may depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # cdlearn, where its files were only copied
+            found[name] = metadata.version(name)
+    return found | {name: module.__version__ for name, module in (("torch", torch), ("torchvision", torchvision))}
 
 
 def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:

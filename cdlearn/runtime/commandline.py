@@ -2,21 +2,26 @@
 
 import argparse
 import contextlib
+import functools
 import io
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import TextIO
-
-import torch
+from typing import Any, TextIO
 
 from cdlearn.runtime.errors import Interrupted, UserError, did_you_mean, shortened
+from cdlearn.runtime.options import KINDS, option_of
+from cdlearn.runtime.paths import expanded
 
 PLAIN = str.maketrans({"±": "+-", "×": "x", "–": "-", "…": "...", "²": "2", "→": "->", "█": "#"})
+EPILOG = (
+    "A preset that differs from the default is named beside it. With patches, shapes and motifs come a crop, a hue and "
+    "a length of their own. Every run prints all of its settings and keeps them in config.json."
+)
 
 
 class Lasting:
@@ -59,7 +64,14 @@ def folder(text: str) -> Path:
     """For argparse: a folder's name. An empty one is refused, because it would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError("a folder's name is missing")
-    return Path(text)
+    return expanded(text)
+
+
+class Together(argparse.Action):
+    """Several numbers as a tuple, as the settings have them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, tuple(values))
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,32 +84,62 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see --help")
 
 
-def settings_parser(module: str, description: str, settings: type, known: dict[str, Iterable[str]]) -> Parser:
-    """One option per setting; only those given appear in the result.
+def command_parser(module: str, description: str, usage: str = "[options]", **more) -> Parser:
+    """The parser of ``python -m cdlearn.MODULE``, without its options."""
+    shape = functools.partial(argparse.HelpFormatter, max_help_position=30)
+    prog = f"python -m cdlearn.{module}"
+    return Parser(prog, f"{prog} {usage}", description, formatter_class=shape, allow_abbrev=False, **more)
 
-    module: the command, such as "train". settings: a dataclass; its field ``preset_name`` is the option ``--preset``.
-    known: for some options, the names to show in the help.
+
+def settings_parser(module: str, description: str, settings: type, presets: dict[str, dict]) -> Parser:
+    """One option per setting, grouped, with all that --help says of it; only those given appear in the result.
+
+    module: the command, such as "train". settings: a dataclass of :func:`cdlearn.runtime.options.option`; its field
+    ``preset_name`` is the option ``--preset``. presets: name -> what the preset sets otherwise than the defaults.
     """
-    made = Parser(
-        prog=f"python -m cdlearn.{module}",
-        description=description,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
-    made.add_argument("--preset", help=f"{', '.join(known['preset'])}; default: gpu if there is one, else laptop")
-    for field in fields(settings):
-        option = "--" + field.name.replace("_", "-")
-        if field.name == "preset_name":
+    made = command_parser(module, description, epilog=EPILOG, argument_default=argparse.SUPPRESS)
+    headings = {}
+    for setting in fields(settings):
+        known = option_of(setting)
+        if setting.name == "preset_name":
+            preset = f"{known.help} (default: gpu if there is one, else laptop)"
+            made.add_argument("--preset", metavar="NAME", help=preset)
             continue
-        if field.type is bool:
-            made.add_argument(option, action=argparse.BooleanOptionalAction)
-        elif field.name == "crop":
-            made.add_argument(option, nargs=2, type=float, metavar=("LOW", "HIGH"))
-        elif field.name in known:
-            made.add_argument(option, help=", ".join(known[field.name]))
-        else:
-            made.add_argument(option, type=field.type if isinstance(field.type, type) else int)
+        if known.group not in headings:
+            headings[known.group] = made.add_argument_group(known.group)
+        values = {preset: changed[setting.name] for preset, changed in presets.items() if setting.name in changed}
+        headings[known.group].add_argument(
+            "--" + setting.name.replace("_", "-"), help=explained(setting, values).replace("%", "%%"), **reader(setting)
+        )
     return made
+
+
+def reader(setting: Field) -> dict:
+    """What argparse has to know to read a setting."""
+    metavar = KINDS[setting.type].metavar
+    if setting.type is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if isinstance(metavar, tuple):
+        return {"action": Together, "nargs": len(metavar), "type": float, "metavar": metavar}
+    return {"type": setting.type if isinstance(setting.type, type) else int, "metavar": metavar}
+
+
+def explained(setting: Field, presets: dict[str, Any]) -> str:
+    """The help of a setting: what it is, its choices or its range, and its default, also that of each preset."""
+    known, unset = option_of(setting), KINDS[setting.type].unset
+
+    def word(value: Any) -> str:
+        if known.unset and value == unset:
+            return known.unset
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return (
+            " ".join(map(str, value)) if isinstance(value, tuple) else value if isinstance(value, str) else f"{value:,}"
+        )
+
+    default = ", ".join([f"default: {word(setting.default)}", *(f"{name}: {word(of)}" for name, of in presets.items())])
+    other = f"{unset}: {known.unset}" if known.unset and unset not in ("", None, setting.default) else ""
+    return f"{known.help} ({'; '.join(filter(None, (', '.join(known.choices), known.range(), other, default)))})"
 
 
 def guarded(work: Callable[[], None]) -> int:
@@ -123,7 +165,8 @@ def status(work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (MemoryError, RuntimeError) as error:  # from a GPU, numpy, or torch on a CPU, which raises a RuntimeError
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+        full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, not loaded here
+        if not full and "allocate memory" not in str(error):
             raise
         print("error: the memory is full; try a smaller --batch-size, --size or --backbone", file=sys.stderr)
         return 2

@@ -163,9 +163,7 @@ def main() -> None:
     asked, options = parser.parse_known_args()
     if importlib.util.find_spec("lightly") is None:
         raise UserError("lightly is not installed, and it is what this compares with: pip install lightly")
-    given = vars(settings_parser("peer", "", Config, {"preset": ()}).parse_args(options))
-    if "crop" in given:
-        given["crop"] = tuple(given["crop"])
+    given = vars(settings_parser("peer", "", Config, {}).parse_args(options))
     first = Config.preset(given.pop("preset", "laptop"), device="cpu", **given)
     images = load(first.data, first.size, first.limit, asked.drawn, stored=first.stored)
     if images.labels is None:

@@ -93,8 +93,7 @@ def trials_of(method: str) -> dict[str, dict]:
 
 def settings(options: list[str]) -> dict:
     """Options of the command line as settings. Raises UserError for an unknown one, or a value that it cannot have."""
-    found = vars(settings_parser("search", "", Config, {"preset": ()}).parse_args(options))
-    return found | ({"crop": tuple(found["crop"])} if "crop" in found else {})
+    return vars(settings_parser("search", "", Config, {}).parse_args(options))
 
 
 def settings_in(text: str) -> dict:
