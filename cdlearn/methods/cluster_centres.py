@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cdlearn import k_means, losses
 from cdlearn.augment import to_size
+from cdlearn.methods.base import Method
 from cdlearn.methods.cc import mlp
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed, rng
@@ -43,7 +44,7 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
 
-class Centres(nn.Module):
+class Centres(Method):
     """h = f(x), z = projector of h, q = how near h lies to each centre.
 
     The loss is the sum of three: contrastive (NT-Xent of the views' z), clustering (moves q of the plain image towards
@@ -56,12 +57,11 @@ class Centres(nn.Module):
     """
 
     needs_unaugmented = True
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = mlp(backbone.dim, config.hidden, config.dim)
         self.centres = nn.Parameter(torch.randn(config.clusters, backbone.dim))  # until ``prepare`` finds better ones
 

@@ -58,7 +58,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     model = fit(config, images, out, resume=again, progress=sys.stderr.isatty())
     spent = None if again else round(equal_time.clock(config) - began, 1)
     features = embed(model, images.images, config.size, amp=config.amp)
-    if hasattr(model, "untrained_output"):
+    if model.has_heads:
         features[CONTROL] = untrained_heads(model, features["backbone"], config.seed)
     found = {}
     for stage, values in features.items():

@@ -47,7 +47,7 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
     found = {"raw pixels": raw_pixels(images, config.size), "random network": untrained["backbone"]}
     found["backbone"] = learned["backbone"]
     reference = found["backbone"] if reference is None else reference
-    if hasattr(model, "untrained_output") and len(reference) > 1:
+    if model.has_heads and len(reference) > 1:
         found["untrained heads"] = untrained_heads(model, found["backbone"], config.seed, reference)
     return found | {"output": learned["output"]}
 
