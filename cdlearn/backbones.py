@@ -11,6 +11,7 @@ from cdlearn.runtime.fast_small_convs import SlicedConv, with_small_maps
 
 BACKBONES = ("tiny", "resnet18", "resnet34", "resnet50")
 STEMS = ("small", "imagenet")
+IMAGENET_STATISTICS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # of its pixels in [0, 1], RGB
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +57,44 @@ class TinyResNet(nn.Module):
         return self.blocks(self.stem(x)).mean(dim=(2, 3))
 
 
-def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
+class NormalizingConv(nn.Conv2d):
+    """A ResNet's first convolution, which takes pixels in [0, 1] and normalises them as ImageNet's weights expect.
+
+    Folded into the weights, the mean would become a bias, and a bias is wrong at the border: the padding would no
+    longer stand for the mean colour. The statistics are no part of the weights, so torchvision's fit as they are.
+    """
+
+    def __init__(self, *shape, **more):
+        super().__init__(*shape, **more)
+        for name, values in IMAGENET_STATISTICS.items():
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x - self.mean) / self.std)
+
+
+class Frozen:
+    """A backbone that stays in evaluation mode: its BatchNorm neither uses nor moves the statistics of a batch."""
+
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+
+class FrozenTiny(Frozen, TinyResNet):
+    pass
+
+
+class FrozenResNet(Frozen, torchvision.models.ResNet):
+    pass
+
+
+def frozen(net: nn.Module) -> nn.Module:
+    """``net``, a backbone, for good without gradient and in evaluation mode."""
+    net.__class__ = FrozenTiny if isinstance(net, TinyResNet) else FrozenResNet  # it adds no attribute
+    return net.requires_grad_(False).eval()
+
+
+def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool = False) -> nn.Module:
     """A network without its classifier: (N, 3, S, S) float in [0, 1] -> h (N, .dim).
 
     Args:
@@ -64,6 +102,7 @@ def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
         stem: ``imagenet`` shrinks the image 4 times before the first block (7x7, stride 2, max-pool): right for 224 px.
             ``small`` (3x3, stride 1, no pool) keeps it: right for 32 px, where ``imagenet`` loses nearly all.
         width: channels of tiny's stem; the ResNets ignore it.
+        normalized: whether a ResNet normalises the pixels by ImageNet's statistics; tiny never does.
 
     Raises:
         ValueError: for an unknown name or stem.
@@ -77,16 +116,19 @@ def backbone(name: str, stem: str = "small", width: int = 32) -> nn.Module:
     net = getattr(torchvision.models, name)(weights=None)
     net.dim = net.fc.in_features
     net.fc = nn.Identity()
+    first = NormalizingConv if normalized else nn.Conv2d
     if stem == "small":
-        net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        net.conv1 = first(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
         net.maxpool = nn.Identity()
+    elif normalized:
+        (fresh, net.conv1) = (net.conv1, NormalizingConv(3, 64, 7, 2, padding=3, bias=False))
+        net.conv1.weight = fresh.weight
     return with_small_maps(net)
 
 
 def warn_about_stem(stem: str, size: int) -> None:
     """Warn when small images meet the stem for large ones (NMI fell to 0.02 in published trials)."""
     if stem == "imagenet" and size <= 64:
-        print(
-            f"warning: the imagenet stem shrinks {size} px images to {size // 4} px; use --stem small", file=sys.stderr
-        )
+        fix = "use --stem small or a larger --size"
+        print(f"warning: the imagenet stem shrinks {size} px images to {size // 4} px; {fix}", file=sys.stderr)

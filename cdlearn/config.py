@@ -37,6 +37,12 @@ class Config:
     stem: str = option("small", "first layers of a ResNet; those of imagenet are for 224 px", group="network",
                        choices=("small", "imagenet"))  # at 32 px imagenet's loses nearly everything
     width: int = option(32, "channels of tiny's first layer", group="network", least=1)
+    weights: str = option("", "a pretrained start: imagenet, a file of weights (.safetensors, .pt, .pth) or a run",
+                          group="network", unset="random weights")  # see pretrained.py
+    normalize: str = option("", "statistics by which a ResNet normalises its pixels", group="network",
+                            choices=("none", "imagenet"), unset="as --weights needs, else none")
+    freeze: bool = option(False, "leave the backbone of --weights as it is; train projector and heads only",
+                          group="network")
     dim: int = option(128, "d, the size of the projection z", group="network", least=1)  # the paper: the batch size
     hidden: int = option(128, "width between the layers of projector and predictor", group="network", least=1)  # as h
     heads: int = option(128, "K, the number of feature heads", group="network",  # the paper: the batch size
@@ -72,8 +78,10 @@ class Config:
     both_views: bool = option(True, "augment both views; without it one stays plain (Tables 7 and 10)", group="views")
 
     # by views, the time of a run does not depend on the number of images
-    epochs: int = option(0, "passes over the images", group="training", least=1, unset="as many as --views fills")
-    views: int = option(1_000_000, "length of the training in views of images", group="training", least=1)
+    epochs: int = option(0, "passes over the images; 0 trains nothing", group="training",
+                         least=0, unset="as many as --views fills")  # "0 trains nothing" is kept as views = 0
+    views: int = option(1_000_000, "length of the training in views of images", group="training",
+                        least=1, unset="no training")
     batch_size: int = option(128, "images in a step", group="training",
                              least=2, because="to have something to contrast")
     lr: float = option(1e-3, "peak learning rate", group="training", above=0)
@@ -108,6 +116,8 @@ class Config:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
         if overrides.get("epochs") and "views" in overrides:
             raise UserError("epochs and views both say how long to train; give one of them")
+        if overrides.get("epochs") == 0 and "views" not in overrides:  # asked for, so there are none
+            overrides = {**overrides, "views": 0}
         settings = {"preset_name": name, **PRESET_SETTINGS[name]}
         data = overrides.get("data", cls.data)
         if data in _ON and name != "paper":
@@ -129,6 +139,10 @@ class Config:
             raise UserError("data is empty; it names a data set or a folder")
         if self.crop[0] > self.crop[1]:
             raise UserError(f"crop {self.crop}: the lower fraction of the area comes first")
+        if self.freeze and not self.weights:
+            raise UserError("freeze keeps the backbone as it starts, which is random here; pass --weights as well")
+        if self.normalize == "imagenet" and self.backbone == "tiny":
+            raise UserError("normalize imagenet is for the ResNets; tiny takes pixels as they are")
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
@@ -171,10 +185,11 @@ class Config:
         return replace(self, clusters=found)
 
     def epochs_for(self, images: int) -> int:
-        """The number of epochs over this many images."""
+        """The number of epochs over this many images; 0 if there is to be no training."""
         from cdlearn.methods import views_of  # late, because it loads torch
 
-        return self.epochs or max(1, round(self.views / (views_of(self.method) * images)))
+        by_views = max(1, round(self.views / (views_of(self.method) * images))) if self.views else 0
+        return self.epochs or by_views
 
     def differences(self) -> dict:
         """The settings that are not at their defaults, so that a setting added later changes nothing here."""

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from cdlearn import checkpoint
+from cdlearn.backbones import IMAGENET_STATISTICS
 from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import guarded
@@ -34,9 +35,9 @@ CARD = """# {title}
 The backbone of a network that learned from images without labels, by the method `{method}` of cdlearn.
 It turns images into {dim} features each, for a classifier, for search or for clustering.
 
-- **Learned from**: {data}, {images}; {epochs} epochs, batches of {batch_size}, seed {seed}
+- **Learned from**: {data}, {images}; {epochs} epochs, batches of {batch_size}, seed {seed}{start}
 - **Network**: {backbone} with the {stem} stem, {parameters} parameters
-- **Input**: float32 (N, 3, {size}, {size}), RGB, values in 0-1, not normalised further (mean 0, std 1): the shorter
+- **Input**: float32 (N, 3, {size}, {size}), RGB, values in 0-1, {normalized}: the shorter
   side resized to {size} px (bilinear, antialiased), the centre cropped
 - **Output**: float32 (N, {dim})
 
@@ -60,7 +61,7 @@ import safetensors.torch, torch, torchvision
 net = torchvision.models.{backbone}()
 {adapted}
 net.load_state_dict(safetensors.torch.load_file("backbone.safetensors"))
-features = net.eval()(images)
+features = net.eval()({seen})
 ```
 
 """
@@ -111,7 +112,8 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
     traced = program(net, config.size)
     contents = {
         "backbone.safetensors": safetensors.torch.save(
-            {name: of.contiguous() for name, of in net.state_dict().items()}
+            {name: of.contiguous() for name, of in net.state_dict().items()},
+            {"cdlearn": config.normalize or "none"},  # which statistics a pretrained start has to apply
         ),
         "config.json": (json.dumps(described(config, net), indent=1) + "\n").encode(),
         "backbone.pt2": saved(traced),
@@ -171,6 +173,12 @@ def architecture(config: Config, net: nn.Module) -> str:
     return getattr(net, "architecture", config.backbone)
 
 
+def statistics(config: Config) -> dict[str, tuple[float, ...]]:
+    """Mean and standard deviation by which pixels in 0-1 are normalised before the weights see them."""
+    plain_pixels = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return IMAGENET_STATISTICS if config.normalize == "imagenet" else plain_pixels
+
+
 def described(config: Config, net: nn.Module) -> dict:
     """config.json: what a program has to know to use the weights, and what the network was taught to ignore."""
     ignored = ("crop", "brightness", "contrast", "saturation", "hue", "gray", "blur")
@@ -180,8 +188,7 @@ def described(config: Config, net: nn.Module) -> dict:
         "stem": config.stem,
         **({"width": config.width} if config.backbone == "tiny" else {}),
         "size": config.size,
-        "mean": [0.0, 0.0, 0.0],
-        "std": [1.0, 1.0, 1.0],
+        **({name: list(of) for name, of in statistics(config).items()}),
         "resize": "shorter side to size, bilinear with antialiasing; then the central square",
         "features": net.dim,
         "method": config.method,
@@ -193,7 +200,12 @@ def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
     """README.md: the model card, with the scores that the run measured."""
     state = checkpoint.read(run / "checkpoint.pt")
     resnet = architecture(config, net).startswith("resnet")
-    ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem]) if resnet else ""
+    normalized, seen = "not normalised further (mean 0, std 1)", "images"
+    if config.normalize == "imagenet":
+        normalized = "which backbone.pt2 normalises by ImageNet's mean and std by itself"
+        seen = "torchvision.transforms.functional.normalize(images, {mean}, {std})".format(**described(config, net))
+    ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem], seen=seen) if resnet else ""
+    start = state.get("weights")
     parameters = sum(of.numel() for of in net.parameters())
     filled = dict(
         title=f"Backbone of {run.resolve().name}",
@@ -202,6 +214,8 @@ def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
         epochs=state["epoch"],
         parameters=f"{parameters:,}",
         scores=scores(run),
+        normalized=normalized,
+        start="; from the weights {name}, SHA-256 {sha256}".format(**start) if start else "",
         ways=ways + EXPORTED + (ONNX if onnx else ""),
     )
     return CARD.format(**(config.as_dict() | {"data": data_name(config.data)} | filled))

@@ -4,18 +4,19 @@ import math
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from cdlearn import checkpoint
+from cdlearn import checkpoint, pretrained
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build, warn_about_phases
 from cdlearn.methods.base import Method
+from cdlearn.progress import progress_bar, show
 from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
@@ -63,8 +64,9 @@ class Trainer:
         self.generator = torch.Generator(self.device)
         self.network = distributed.replicated(self.model, self.model.training_loss)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
-        self.steps_per_epoch = len(images) // config.batch_size  # the rest is left out of this epoch
+        self.start: dict[str, str] = {}  # of pretrained weights: their name, hash, and what was kept
         self.epochs = config.epochs_for(len(images))
+        self.steps_per_epoch = max(1, len(images) // config.batch_size)  # the rest is left out of this epoch
         self.steps = self.epochs * self.steps_per_epoch
         self.step, self.begun = 0, -1  # steps taken; the last one for which begin_step was called
         self.seconds = 0.0  # of training in the epoch at hand
@@ -131,7 +133,7 @@ class Trainer:
     def prepare(self) -> None:
         """What comes before the loop: the method looks at all images, and views and loss are compiled if that pays."""
         self.model.train()
-        if self.step == 0:
+        if self.step == 0 < self.steps:
             self.model.prepare(self.images)
             distributed.share(self.model)
         if compiling.pays(self.config.compile, self.device, self.steps - self.step):
@@ -165,6 +167,7 @@ class Trainer:
             "sums": self.sums,
             "history": self.history,
             "random": torch.get_rng_state(),
+            "weights": self.start,
         }
 
     def restore(self, state: dict) -> None:
@@ -185,6 +188,7 @@ class Trainer:
         except (KeyError, AttributeError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
         self.step, self.seconds, self.history = step, seconds, list(history)
+        self.start = state.get("weights", {})
         self.sums = {name: value.to(self.device) for name, value in sums.items()}
 
 
@@ -203,7 +207,7 @@ def check_count(config: Config, images: int) -> None:
     """Raises UserError if there are too few images for a batch, for the clusters, or for a contrast."""
     if images < 2:
         raise UserError(f"{images} image in {config.data}: at least 2 are needed, to be contrasted with each other")
-    if config.batch_size > images:
+    if config.batch_size > images and config.epochs_for(images):
         raise UserError(
             f"batch size {config.batch_size} is larger than the {images} images; pass --batch-size {images} or less"
         )
@@ -220,10 +224,13 @@ def checked(model: nn.Module) -> Method:
     return model
 
 
-def fresh_model(config: Config) -> Method:
-    """The untrained model of a run, on its device: the same weights for the same seed. Also the random network."""
+def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
+    """The model that a run starts from, on its device: weights of the seed, or ``start`` for the backbone's.
+
+    Without a start, also the random network.
+    """
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
-        return build(config).to(pick_device(config.device))
+        return build(config, start and start.put_into).to(pick_device(config.device))
 
 
 def fit(
@@ -234,6 +241,7 @@ def fit(
     progress: bool = False,
     after_epoch: Callable[[Trainer], None] | None = None,
     model: Method | None = None,
+    start: pretrained.Weights | None = None,
 ) -> Method:
     """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not used.
 
@@ -243,6 +251,7 @@ def fit(
         progress: show a bar with loss terms, views/s and the time left.
         after_epoch: called with the Trainer after each epoch; its ``history`` holds one row per epoch.
         model: what to train, a subclass of cdlearn.methods.Method; None builds the method that ``config`` names.
+        start: what ``config.weights`` names, if it is read already; a resumed run does not need it.
 
     Returns:
         The model, on its device, in evaluation mode; its ``history`` is the rows of metrics.csv.
@@ -251,10 +260,18 @@ def fit(
         UserError: too few images, a loss that is no longer finite (the last good checkpoint stays), a full disk.
         Interrupted: after a signal that asks to stop (see cdlearn.runtime.signals), once the run is saved.
     """
-    trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
     out = out and expanded(out)
+    state = checkpoint.read(out / "checkpoint.pt") if resume else {}
+    if resume and config.weights:  # the run remembers which statistics they expect
+        config = replace(config, normalize=Config.from_dict(state.get("config")).normalize)
+    elif config.weights and model is None:
+        start = start or pretrained.read(config.weights, config.backbone)
+        config = start.settled(config)
+        model = fresh_model(config, start)
+    trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
+    trainer.start = start.described(config) if start else {}
     if resume:
-        trainer.restore(checkpoint.read(out / "checkpoint.pt"))
+        trainer.restore(state)
     if distributed.rank() > 0:
         out, progress = None, False
     warn_about_phases(config.method, trainer.epochs)
@@ -314,23 +331,6 @@ def save_is_due(trainer: Trainer, since: float) -> bool:
     """Whether to save now, ``since`` seconds after the last time."""
     cheap = trainer.step % trainer.steps_per_epoch == 0 and trainer.device.type == "cpu"
     return since > (SAVE_AFTER_EPOCH if cheap else SAVE_EVERY) or trainer.step == trainer.steps
-
-
-def progress_bar(trainer: Trainer, shown: bool) -> tqdm:
-    """A bar that counts the views, or the images where the method takes no views."""
-    each = trainer.config.batch_size * trainer.views_per_image
-    counts = dict(total=trainer.steps * each, initial=trainer.step * each, unit_scale=True)
-    unit = "views" if trainer.views_per_image > 1 else "images"
-    return tqdm(**counts, unit=unit, disable=not shown, dynamic_ncols=True)
-
-
-def show(bar: tqdm, trainer: Trainer) -> None:
-    """Move the bar to the step at hand, with the mean of every loss term over the epoch so far."""
-    epoch, place = divmod(trainer.step - 1, trainer.steps_per_epoch)
-    bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
-    means = {name: f"{value.item() / (place + 1):.3f}" for name, value in trainer.sums.items()}
-    bar.set_postfix(means, refresh=False)
-    bar.update(trainer.step * trainer.config.batch_size * trainer.views_per_image - bar.n)
 
 
 def end_epoch(trainer: Trainer) -> None:

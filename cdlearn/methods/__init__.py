@@ -1,8 +1,11 @@
 """The methods, one file each, all with the interface of base.Method. A new one is a new file and a line in METHODS."""
 
 import sys
+from collections.abc import Callable
 
-from cdlearn.backbones import backbone
+from torch import nn
+
+from cdlearn.backbones import backbone, frozen
 from cdlearn.methods.autoencoder import DAE, VAE, Autoencoder
 from cdlearn.methods.base import Method
 from cdlearn.methods.byol import BYOL
@@ -58,13 +61,15 @@ def needs_clusters(method: str) -> bool:
 def warn_about_phases(method: str, epochs: int) -> None:
     """Say when a run is too short for the phases of its method, and what that does."""
     least, what = METHODS[method].least_epochs
-    if epochs < least:
+    if 0 < epochs < least:
         short = f"{method} has phases that do not fit into {epochs} epoch{'s' * (epochs > 1)}"
         print(f"warning: {short}: {what}; --epochs {least} or more has room for them", file=sys.stderr)
 
 
-def build(config) -> Method:
+def build(config, start: Callable[[nn.Module], None] | None = None) -> Method:
     """The method that ``config`` names, on its backbone, with fresh weights from torch's random state.
+
+    start: puts pretrained weights into the backbone before the method gets it, because some methods copy it.
 
     Raises:
         UserError: if the method needs ``config.clusters`` and it is not set.
@@ -74,4 +79,7 @@ def build(config) -> Method:
             f"{config.method} must be told the number of clusters: pass --clusters K (in Python, clusters=K, or "
             "config.for_images(images), which takes the number of their classes)"
         )
-    return METHODS[config.method](backbone(config.backbone, config.stem, config.width), config)
+    net = backbone(config.backbone, config.stem, config.width, config.normalize == "imagenet")
+    if start:
+        start(net)
+    return METHODS[config.method](frozen(net) if config.freeze else net, config)

@@ -23,6 +23,7 @@ class Method(nn.Module):
     needs_clusters: ClassVar[bool] = False  # whether it must be given config.clusters; its output is then (N, clusters)
     has_unused_parameters: ClassVar[bool] = False  # whether some weights have no part in some steps
     least_epochs: ClassVar[tuple[int, str]] = (1, "")  # how many its phases need, and what happens in fewer
+    uses_backbone: ClassVar[bool] = True  # False: it brings a network of its own, which weights of others do not fit
     has_heads: ClassVar[bool] = False  # whether untrained_output gives a control for the output
 
     def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:

@@ -115,6 +115,7 @@ class DeCNN(Method):
 
     views_per_image = 1
     needs_unaugmented = True
+    uses_backbone = False
     has_unused_parameters = True  # the filters of all layers but one
     least_epochs = (LAYERS, "the filters of the last layers never learn")
 

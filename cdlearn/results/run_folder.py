@@ -119,12 +119,15 @@ def claim(folder: Path) -> bool:
     return True
 
 
-def describe(out: Path, config: Config, images: ImageSet, command: list[str], skip_bad: bool) -> None:
-    """config.json: everything needed to repeat the run."""
+def describe(
+    out: Path, config: Config, images: ImageSet, command: list[str], skip_bad: bool, weights: dict | None = None
+) -> None:
+    """config.json: everything needed to repeat the run. weights: of a pretrained start, its name and hash."""
     described = {
         "command": shlex.join(command),
         "config": config.as_dict(),
         "skip_bad": skip_bad,
+        **({"weights": weights} if weights else {}),
         "images": len(images),
         "classes": list(images.classes),
         "versions": versions(),

@@ -25,11 +25,13 @@ from cdlearn.evaluate import (
     untrained_heads,
 )
 from cdlearn.methods import needs_clusters
+from cdlearn.pretrained import Weights
 from cdlearn.results import plots
 from cdlearn.runtime import rng
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fresh_model
 
+START = "pretrained start"  # the backbone before the training, where it had pretrained weights
 STAGES = ("raw pixels", "random network", "backbone", "untrained heads", "output")  # those that a method has
 MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
 
@@ -50,6 +52,26 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
     if model.has_heads and len(reference) > 1:
         found["untrained heads"] = untrained_heads(model, found["backbone"], config.seed, reference)
     return found | {"output": learned["output"]}
+
+
+def keep_start(start: Weights, config: Config, images: ImageSet, out: Path) -> None:
+    """Score the backbone as it starts, for a row of the closing table; the scores are kept in out/start.json."""
+    model = fresh_model(config, start).to(memory_format=torch.channels_last)
+    h = embed(model, images.images, config.size, amp=config.amp)["backbone"]
+    row = {"spread": round(spread(h), 4)}
+    if images.labels is not None and len(images.labels.unique()) > 1:
+        row = Clustered({START: h}, config.kmeans_seeds).scores(START, images.labels) | row
+        row["knn"] = round(knn_accuracy(h, images.labels), 4)
+    checkpoint.write_text(out / "start.json", json.dumps(row) + "\n")
+
+
+def with_start(scores: dict, out: Path) -> dict:
+    """``scores`` with those that :func:`keep_start` kept, if it did."""
+    try:
+        kept = json.loads((out / "start.json").read_text())
+    except (OSError, ValueError):
+        return scores
+    return scores | {START: kept} if isinstance(kept, dict) and set(kept) == set(scores["backbone"]) else scores
 
 
 def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] | None:
@@ -160,8 +182,9 @@ def block(title: str, rows: dict[str, dict]) -> list[str]:
 def table(scores: dict) -> str:
     """The closing table as text."""
     lines, shown = [], [stage for stage in STAGES if stage in scores]
+    first = [stage for stage in (*STAGES[:2], START, *STAGES[2:]) if stage in scores]
     if "nmi" in scores["output"]:
-        lines += block("K-means on", {stage: scores[stage] for stage in shown})
+        lines += block("K-means on", {stage: scores[stage] for stage in first})
         if "argmax" in scores:
             cells = (f"{scores['argmax'][m]:.3f}        " for m in ("nmi", "ari", "acc"))
             lines.append((f"{'argmax of output':<20}" + "".join(f"{cell:>17}" for cell in cells)).rstrip())
@@ -169,7 +192,7 @@ def table(scores: dict) -> str:
             lines += ["", *block("on held-out images", scores["held out"])]
     else:
         lines.append("no labels, so no NMI, ARI, ACC; spread is 0 for collapsed features, about 1 for well spread ones")
-        lines += [f"{stage:<20}{scores[stage]['spread']:>17.3f}" for stage in shown]
+        lines += [f"{stage:<20}{scores[stage]['spread']:>17.3f}" for stage in first]
     if "attributes" in scores:
         lines.append("")
         lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>{len(stage) + 3}}" for stage in shown))
@@ -248,6 +271,7 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     features = stages(model, config, images.images)
     unseen = stages(model, config, images.held_out.images, features["backbone"]) if images.held_out else None
     scores = score(features, images, config, unseen)
+    scores = with_start(scores, out) if name == "scores" else scores
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
     print(table(scores), flush=True)

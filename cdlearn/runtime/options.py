@@ -118,7 +118,8 @@ def check_value(setting: Field, value: Any) -> None:
         )
     numbers = value if isinstance(value, (tuple, list)) else (value,) if _number(value) else ()
     if not all(map(known.holds, numbers)):
-        unset = f", or {kind.unset} for {known.unset}" if known.unset and kind.unset is not None else ""
+        named = known.unset and kind.unset is not None and not known.holds(kind.unset)
+        unset = f", or {kind.unset} for {known.unset}" if named else ""
         because = f", {known.because}" if known.because else ""
         raise UserError(f"{name} {value}: must be {known.range() or 'finite'}{unset}{because}")
 
