@@ -53,13 +53,13 @@ class Trainer:
         tune(self.device)
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
-        model = fresh_model(config) if model is None else checked(model)
+        model = fresh_model(config) if model is None else checked(model, config)
         model = model.to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
         decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
-        self.views_per_image = model.views_per_image
-        self.views = TwoViews.of(config, self.views_per_image)
+        self.views_per_image = model.views_per_image + config.small_views
+        self.views = TwoViews.of(config, model.views_per_image, config.small_views)
         self.generator = torch.Generator(self.device)
         self.network = distributed.replicated(self.model, self.model.training_loss)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
@@ -77,7 +77,7 @@ class Trainer:
         index = self.index(self.step)
         batch = self.batches(index, self.following())
         self.begin_step(index)
-        views, x = self.views_of(batch)
+        views, x = self.views_of(batch, self.step / self.steps)
         terms = self.loss(*views, x=x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -115,13 +115,16 @@ class Trainer:
         self.model.begin_step(epoch, self.epochs, index)
         self.begun = self.step
 
-    def views_of(self, batch: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """What the method looks at: random views of a batch, and the images without augmentation, where needed."""
+    def views_of(self, batch: Tensor, done: float) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What the method looks at: random views of a batch, and the images without augmentation, where needed.
+
+        done: the fraction of the run that is over, which decides the size of views that grow.
+        """
         x = to_size(batch, self.config.size) if self.model.needs_unaugmented else None
         if self.views_per_image == 1:
             return (), x
         rng.set_stream(self.generator, self.config.seed, "views", self.step)
-        return self.views(batch, self.generator, distributed.rank(), distributed.ranks()), x
+        return self.views(batch, self.generator, distributed.rank(), distributed.ranks(), done), x
 
     def loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """The terms of the method's loss, in the precision of the run."""
@@ -141,16 +144,17 @@ class Trainer:
                 self.views.apply_part, self.network = plain
 
     def compile(self) -> None:
-        """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
+        """Let torch.compile make a graph of the views and one of the loss for every size, when it is first seen."""
         self.views.apply_part = compiling.compiled(self.views.apply_part)
         self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 
     def trial(self) -> None:
-        """The gradient of the next step, for compiling to fail here rather than within the run."""
-        index = self.index(self.step)
+        """The gradient of the next step at every size to come, for compiling to fail here and not within the run."""
+        index, done = self.index(self.step), self.step / self.steps
         self.begin_step(index)
-        views, x = self.views_of(self.images[index].to(self.device))
-        self.loss(*views, x=x)["loss"].backward()
+        for later in (done, *(until for _, until in self.views.grow if until > done)):
+            views, x = self.views_of(self.images[index].to(self.device), later)
+            self.loss(*views, x=x)["loss"].backward()
 
     def state(self) -> dict:
         """For the checkpoint: tensors, numbers and strings only."""
@@ -212,11 +216,13 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
 
-def checked(model: nn.Module) -> Method:
-    """``model``. Raises UserError if it is no Method."""
+def checked(model: nn.Module, config: Config) -> Method:
+    """``model``. Raises UserError if it is no Method, or does not take the views that are asked for."""
+    kind = type(model).__name__
     if not isinstance(model, Method):
-        kind = type(model).__name__
         raise UserError(f"{kind} is no method of cdlearn; make it a subclass of cdlearn.methods.Method")
+    if (config.small_views or config.grow) and not model.multi_crop:
+        raise UserError(f"{kind} takes views of one size only; leave small_views and grow away, or set its multi_crop")
     return model
 
 
