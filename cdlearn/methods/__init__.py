@@ -94,7 +94,7 @@ def build(config) -> nn.Module:
     """
     if needs_clusters(config.method) and not config.clusters:
         raise UserError(
-            f"{config.method} must be told the number of clusters: pass --clusters K (in Python, clusters=K, or "
+            f"{config.method} must be given the number of clusters: pass --clusters K (in Python, clusters=K, or "
             "config.for_images(images), which takes the number of their classes)"
         )
     return METHODS[config.method](backbone(config.backbone, config.stem, config.width), config)
