@@ -1,15 +1,8 @@
 """Checkpoints that describe themselves, load as weights only, and are never half written."""
 
-import errno
-import hashlib
 import io
-import json
 import math
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -17,56 +10,11 @@ from torch import Tensor
 from cdlearn.config import Config
 from cdlearn.methods import build
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.files import digest, write, write_rows, write_text  # noqa: F401 (names of this room)
 from cdlearn.runtime.paths import expanded
 
 FORMAT = "cdlearn checkpoint 1"
 RENAMED = {"judge": "discriminator", "forger": "generator", "price": "penalty"}  # weights and loss terms of older runs
-
-
-def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the command again") -> None:
-    """Let ``content`` write the bytes of ``path``, whole or not at all.
-
-    The bytes go to a file beside it, which takes the name only when it is complete and on the disk. So a full disk or a
-    kill leaves the old file as it was. then: what to do when the trouble is mended.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    path = Path(path)
-    part = None
-    try:
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-        with os.fdopen(descriptor, "wb") as file:
-            content(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except OSError as error:
-        reason = error.strerror or error
-        kept = "; the previous file is intact" if path.exists() else ""
-        mend = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-        raise UserError(f"cannot save {path} ({reason}){kept}; {mend}, then {then}") from error
-    finally:
-        if part:
-            Path(part).unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small text file, whole or not at all; see :func:`write`."""
-    write(path, lambda file: file.write(text.encode(errors="surrogateescape")))  # names of files are any bytes
-
-
-def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
-    """Rows as CSV with a header, whole or not at all; a column that a row lacks is left empty."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    cells = [[f"{row[name]:.6g}" if name in row else "" for name in names] for row in rows]
-    write_text(path, "".join(",".join(line) + "\n" for line in ([names, *cells] if rows else [])))
-
-
-def digest(settings: dict) -> str:
-    """A short name for ``settings``: equal settings give equal names, others differ."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save(path: Path, state: dict) -> None:

@@ -15,6 +15,7 @@ from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.methods import build, warn_about_phases
+from cdlearn.methods.base import Method
 from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
@@ -45,45 +46,48 @@ class Trainer:
     threads, a restored run takes exactly the steps of the uninterrupted one. (A GPU adds up in no fixed order.)
     """
 
-    def __init__(self, config: Config, images: Tensor, model: nn.Module | None = None):
+    def __init__(self, config: Config, images: Tensor, model: Method | None = None):
         check_count(config, len(images))
         self.config = config
         self.device = distributed.own_device(pick_device(config.device))
         tune(self.device)
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
-        model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
+        model = fresh_model(config) if model is None else checked(model)
+        model = model.to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
         decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
-        self.views_per_image = (
-            getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
-        )  # views, or the image
+        self.views_per_image = model.views_per_image
         self.views = TwoViews.of(config, self.views_per_image)
         self.generator = torch.Generator(self.device)
-        self.network = distributed.replicated(self.model, self.forward)
+        self.network = distributed.replicated(self.model, self.model.training_loss)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
-        self.started = False
         self.steps_per_epoch = len(images) // config.batch_size  # the rest is left out of this epoch
         self.epochs = config.epochs_for(len(images))
         self.steps = self.epochs * self.steps_per_epoch
-        self.step, self.seconds = 0, 0.0  # seconds of training in the epoch at hand
+        self.step, self.begun = 0, -1  # steps taken; the last one for which begin_step was called
+        self.seconds = 0.0  # of training in the epoch at hand
         self.order = (-1, Tensor())  # an epoch, and the order of images in it
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # one row per epoch
 
-    def forward(self, *batch: Tensor) -> dict[str, Tensor]:
-        return self.model.training_loss(*batch)
-
-    def loss(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The terms of the method's loss of the views and the plain images, in the precision of the run."""
-        with self.precision:
-            return self.network(*batch)
-
-    def compile(self) -> None:
-        """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
-        self.views.apply_part = compiling.compiled(self.views.apply_part)
-        self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
+    def train_step(self) -> Tensor:
+        """Take one step; returns a scalar on the device that is finite if loss and gradient are."""
+        index = self.index(self.step)
+        batch = self.batches(index, self.following())
+        self.begin_step(index)
+        views, x = self.views_of(batch)
+        terms = self.loss(*views, x=x)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
+        self.optimizer.step()
+        self.model.after_step(self.step, self.steps)
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        self.step += 1
+        return terms["loss"].detach() + norm
 
     def index(self, step: int) -> Tensor:
         """The numbers of the images that this process sees in a step; their order is another in every epoch."""
@@ -94,55 +98,59 @@ class Trainer:
         size = self.config.batch_size
         return self.order[1][place * size :][:size][distributed.part(size)]
 
-    def gradient(self, batch: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss of a batch, and their gradient in the weights."""
-        x = to_size(batch, self.config.size) if self.model.needs_unaugmented or self.views_per_image == 1 else None
-        views = (x, x)
-        if self.views_per_image > 1:
-            rng.set_stream(self.generator, self.config.seed, "views", self.step)
-            views = self.views(batch, self.generator, distributed.rank(), distributed.ranks())
-        with rng.drawing(self.device, self.config.seed, "noise", self.step):  # random draws of the method itself
-            terms = self.loss(*views, views[0] if x is None else x)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        return terms
+    def following(self) -> Tensor | None:
+        """The index of the next step, where its images are gathered ahead of time."""
+        return self.index(self.step + 1) if self.batches.ahead and self.step + 1 < self.steps else None
 
-    def first_gradient(self, batch: Tensor) -> dict[str, Tensor]:
-        """The same in the first step that this process takes, in which the method prepares and compiling may fail."""
-        self.started = True
-        if self.step == 0 and hasattr(self.model, "prepare"):
-            self.model.prepare(self.images)
-            distributed.share(self.model)  # threads and GPUs add up in no fixed order
-        if not compiling.pays(self.config.compile, self.device, self.steps - self.step):
-            return self.gradient(batch)
-        plain = self.views.apply_part, self.network
-        self.compile()
-        terms = compiling.attempt(lambda: self.gradient(batch), self.model)
-        if terms is None:
-            self.views.apply_part, self.network = plain
-        return terms or self.gradient(batch)
-
-    def train_step(self) -> Tensor:
-        """Take one step; returns a scalar on the device that is finite if loss and gradient are."""
-        more, index = self.batches.ahead and self.step + 1 < self.steps, self.index(self.step)
-        batch = self.batches(index, self.index(self.step + 1) if more else None)
+    def begin_step(self, index: Tensor) -> None:
+        """Set the learning rate and call the method's hooks, once a step."""
+        if self.begun == self.step:
+            return
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.steps, self.steps_per_epoch)
         epoch, place = divmod(self.step, self.steps_per_epoch)
-        if place == 0 and hasattr(self.model, "begin_epoch"):
+        if place == 0:
             self.model.begin_epoch(epoch, self.epochs, self.images)
             distributed.share(self.model)  # threads and GPUs add up in no fixed order
-        if hasattr(self.model, "begin_step"):
-            self.model.begin_step(epoch, self.epochs, index)
-        terms = self.gradient(batch) if self.started else self.first_gradient(batch)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip or math.inf)
-        self.optimizer.step()
-        if hasattr(self.model, "after_step"):
-            self.model.after_step(self.step, self.steps)
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-        self.step += 1
-        return terms["loss"].detach() + norm
+        self.model.begin_step(epoch, self.epochs, index)
+        self.begun = self.step
+
+    def views_of(self, batch: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What the method looks at: random views of a batch, and the images without augmentation, where needed."""
+        x = to_size(batch, self.config.size) if self.model.needs_unaugmented else None
+        if self.views_per_image == 1:
+            return (), x
+        rng.set_stream(self.generator, self.config.seed, "views", self.step)
+        return self.views(batch, self.generator, distributed.rank(), distributed.ranks()), x
+
+    def loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """The terms of the method's loss, in the precision of the run."""
+        with self.precision, rng.drawing(self.device, self.config.seed, "noise", self.step):  # the method's own draws
+            return self.network(*views, x=x)
+
+    def prepare(self) -> None:
+        """What comes before the loop: the method looks at all images, and views and loss are compiled if that pays."""
+        self.model.train()
+        if self.step == 0:
+            self.model.prepare(self.images)
+            distributed.share(self.model)
+        if compiling.pays(self.config.compile, self.device, self.steps - self.step):
+            plain = self.views.apply_part, self.network
+            self.compile()
+            if not compiling.works(self.trial, self.model):
+                self.views.apply_part, self.network = plain
+
+    def compile(self) -> None:
+        """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
+        self.views.apply_part = compiling.compiled(self.views.apply_part)
+        self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
+
+    def trial(self) -> None:
+        """The gradient of the next step, for compiling to fail here rather than within the run."""
+        index = self.index(self.step)
+        self.begin_step(index)
+        views, x = self.views_of(self.images[index].to(self.device))
+        self.loss(*views, x=x)["loss"].backward()
 
     def state(self) -> dict:
         """For the checkpoint: tensors, numbers and strings only."""
@@ -204,7 +212,15 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
 
-def fresh_model(config: Config) -> nn.Module:
+def checked(model: nn.Module) -> Method:
+    """``model``. Raises UserError if it is no Method."""
+    if not isinstance(model, Method):
+        kind = type(model).__name__
+        raise UserError(f"{kind} is no method of cdlearn; make it a subclass of cdlearn.methods.Method")
+    return model
+
+
+def fresh_model(config: Config) -> Method:
     """The untrained model of a run, on its device: the same weights for the same seed. Also the random network."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config).to(pick_device(config.device))
@@ -217,8 +233,8 @@ def fit(
     resume: bool = False,
     progress: bool = False,
     after_epoch: Callable[[Trainer], None] | None = None,
-    model: nn.Module | None = None,
-) -> nn.Module:
+    model: Method | None = None,
+) -> Method:
     """Train on uint8 images (N, 3, H, W); the labels of an ImageSet are not used.
 
     Args:
@@ -226,8 +242,7 @@ def fit(
         resume: go on from out/checkpoint.pt.
         progress: show a bar with loss terms, views/s and the time left.
         after_epoch: called with the Trainer after each epoch; its ``history`` holds one row per epoch.
-        model: what to train; None builds the method that ``config`` names. Any module with the methods' interface will
-            do (see cdlearn.methods).
+        model: what to train, a subclass of cdlearn.methods.Method; None builds the method that ``config`` names.
 
     Returns:
         The model, on its device, in evaluation mode; its ``history`` is the rows of metrics.csv.
@@ -246,46 +261,32 @@ def fit(
     with caught_signals() as caught:
         if out and not resume:
             save(trainer, out)  # so that a good checkpoint exists from the start, and a full disk shows now
+        trainer.prepare()
         run(trainer, out, progress, after_epoch, caught)
     trainer.model.history = trainer.history
     return trainer.model.eval()
 
 
 def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
-    """The loop: steps, looks, epochs, saves."""
-    per_epoch, batch = trainer.steps_per_epoch, trainer.config.batch_size
-    alone, cheap = distributed.ranks() == 1, trainer.device.type == "cpu"
-    seen, unit = batch * trainer.views_per_image, "views" if trainer.views_per_image > 1 else "images"
-    shown = dict(unit=unit, unit_scale=True, disable=not progress, dynamic_ncols=True)
-    bar = tqdm(total=trainer.steps * seen, initial=trainer.step * seen, **shown)
+    """The loop: steps, looks at the loss, ends of epochs, saves."""
     saved = time.monotonic()
-    trainer.model.train()
-    with bar:
+    with progress_bar(trainer, progress) as bar:
         while trainer.step < trainer.steps:
-            began, epoch = time.monotonic(), trainer.step // per_epoch
-            finite = torch.ones((), dtype=torch.bool, device=trainer.device)
-            while True:  # steps until the next look; nothing in this loop waits for the device
-                finite = finite & torch.isfinite(trainer.train_step())
-                ended = trainer.step % per_epoch == 0
-                if ended or (caught and alone) or trainer.step % LOOK_EVERY == 0:  # ranks look at the same steps
-                    break
-            stop, finite = distributed.agree(caught, finite)
-            since = time.monotonic() - saved
-            due = since > (SAVE_AFTER_EPOCH if ended and cheap else SAVE_EVERY) or trainer.step == trainer.steps
-            to_save = out is not None and bool(due or stop)
+            began = time.monotonic()
+            stop, finite = distributed.agree(caught, steps_until_look(trainer, caught))
+            ended = trainer.step % trainer.steps_per_epoch == 0
+            to_save = out is not None and (bool(stop) or save_is_due(trainer, time.monotonic() - saved))
             # a finite gradient can still make too large a step; broken weights must not replace the good ones on disk
             if not finite or (to_save and not all_finite(trainer.model)):
+                epoch = (trainer.step - 1) // trainer.steps_per_epoch + 1
                 raise UserError(
-                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
+                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch}); "
                     f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
                 )
             trainer.seconds += time.monotonic() - began
-            done = (trainer.step - 1) % per_epoch + 1
-            bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
-            bar.set_postfix({name: f"{value.item() / done:.3f}" for name, value in trainer.sums.items()}, refresh=False)
-            bar.update(trainer.step * seen - bar.n)
+            show(bar, trainer)
             if ended:
-                end_epoch(trainer, epoch)
+                end_epoch(trainer)
                 if after_epoch:
                     after_epoch(trainer)
             if to_save:
@@ -295,10 +296,47 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 raise Interrupted(stop)
 
 
-def end_epoch(trainer: Trainer, epoch: int) -> None:
+def steps_until_look(trainer: Trainer, caught: list[int]) -> Tensor:
+    """Take steps until the next look at the loss; a bool on the device, whether all was finite.
+
+    Nothing in this loop waits for the device. It ends early after a signal, but not with several processes, which have
+    to look at the same steps.
+    """
+    alone = distributed.ranks() == 1
+    finite = torch.ones((), dtype=torch.bool, device=trainer.device)
+    while True:
+        finite = finite & torch.isfinite(trainer.train_step())
+        if trainer.step % trainer.steps_per_epoch == 0 or trainer.step % LOOK_EVERY == 0 or (caught and alone):
+            return finite
+
+
+def save_is_due(trainer: Trainer, since: float) -> bool:
+    """Whether to save now, ``since`` seconds after the last time."""
+    cheap = trainer.step % trainer.steps_per_epoch == 0 and trainer.device.type == "cpu"
+    return since > (SAVE_AFTER_EPOCH if cheap else SAVE_EVERY) or trainer.step == trainer.steps
+
+
+def progress_bar(trainer: Trainer, shown: bool) -> tqdm:
+    """A bar that counts the views, or the images where the method takes no views."""
+    each = trainer.config.batch_size * trainer.views_per_image
+    counts = dict(total=trainer.steps * each, initial=trainer.step * each, unit_scale=True)
+    unit = "views" if trainer.views_per_image > 1 else "images"
+    return tqdm(**counts, unit=unit, disable=not shown, dynamic_ncols=True)
+
+
+def show(bar: tqdm, trainer: Trainer) -> None:
+    """Move the bar to the step at hand, with the mean of every loss term over the epoch so far."""
+    epoch, place = divmod(trainer.step - 1, trainer.steps_per_epoch)
+    bar.set_description(f"epoch {epoch + 1}/{trainer.epochs}", refresh=False)
+    means = {name: f"{value.item() / (place + 1):.3f}" for name, value in trainer.sums.items()}
+    bar.set_postfix(means, refresh=False)
+    bar.update(trainer.step * trainer.config.batch_size * trainer.views_per_image - bar.n)
+
+
+def end_epoch(trainer: Trainer) -> None:
     """Close the epoch: add one row for metrics.csv and reset the sums."""
     count = trainer.steps_per_epoch
-    row = {"epoch": epoch + 1} | {name: value.item() / count for name, value in trainer.sums.items()}
+    row = {"epoch": trainer.step // count} | {name: value.item() / count for name, value in trainer.sums.items()}
     row["lr"] = learning_rate(trainer.config, trainer.step - 1, trainer.steps, count)
     row["seconds"] = round(trainer.seconds, 3)
     row["views/s"] = round(trainer.views_per_image * count * trainer.config.batch_size / trainer.seconds, 1)

@@ -32,6 +32,9 @@ def contents(n=40, heads=4, labelled=True, names=(), noisy=False, **others) -> C
             return Image.fromarray(pixels)
         return Image.new("RGB", (side, side), tuple(map(int, colours[image])))
 
+    def whole(image: int, side: int) -> Image.Image:
+        return thumbnail(image, side).resize((side, round(side * (200 + image % 7) / (300 + image))))
+
     order = np.argsort(-answers, axis=0)
     shown = [
         dict(
@@ -55,6 +58,7 @@ def contents(n=40, heads=4, labelled=True, names=(), noisy=False, **others) -> C
             files=[*names, *(f"folder {i % 3}/{i:04d}.png" for i in range(n - len(names)))],
             thumbnail=thumbnail,
             xy=xy,
+            whole=whole,
             picture=64,
             labels=np.arange(n) % 3 if labelled else None,
             classes=("cat", "dog", "</script>") if labelled else (),
@@ -67,13 +71,33 @@ def contents(n=40, heads=4, labelled=True, names=(), noisy=False, **others) -> C
             k=3 if 3 in clusters else None,
             advice="No clear k.",
             neighbours=near,
-            duplicates=[dict(tier="same bytes", images=[0, n - 1], reason="the files' bytes are equal")]
+            duplicates=[
+                dict(tier="same bytes", images=[0, n - 1], reason="the files' bytes are equal", kept="most bytes")
+            ]
             if n > 1
             else [],
-            outliers=[(n - 1, 2.5)],
+            outliers=[(n - 1, 2.5, "few colours")],
             curves=[dict(epoch=e, instance=5 - e / 10, knn=float("nan") if e % 2 else 0.5) for e in range(1, 6)],
             ledger=dict(found=n + 3, used=n, ignored={".mp4": 2}, unreadable=[("bad <i>.png", "damaged")], repeated=[]),
             notes={"method": "cd"},
+            key="0123456789abcdef",
+            recipe="cd, laptop, 1,000,000 views",
+            width=300 + np.arange(n),
+            height=200 + np.arange(n) % 7,
+            bytes=10_000 + 17 * np.arange(n),
+            measures={"highlights": np.linspace(0, 1, n), "sharpness": np.linspace(-4, 0, n)},
+            quality=[
+                dict(name="dark", measure="highlights", side="below", threshold=0.2, low=0, high=1, meaning="Dark."),
+                dict(name="blurred", measure="sharpness", side="below", threshold=-3, low=-4, high=0, meaning="Blur."),
+            ],
+            names={"heads": {"10": "red"}, "clusters": {"3": {"0": "ships"}}},
+            chance={k: 0.05 * k for k in clusters},
+            density=dict(of=np.arange(n) % 3 - 1, medoids=[1, 2][: n - 1], advice="HDBSCAN finds 2 clusters.")
+            if n > 2
+            else None,
+            label_first=list(range(n))[::-1][:20],
+            since=dict(run="before", new=np.arange(n) % 5 == 0, gone=["old.png"], changed=[], says="8 images are new."),
+            tests={"views": "Of 40 images 35 find their own second view first; 1 by chance."},
         )
         | others
     )

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 from untrained import odd_folder, run_on, save_shapes
 
-from cdlearn.analysis import analyse, clusters, duplicates, heads, neighbours, tsne
+from cdlearn import tsne
+from cdlearn.analysis import analyse, clusters, duplicates, heads, neighbours
 from cdlearn.analysis.cache import Cache
 from cdlearn.config import Config
 from cdlearn.data import file_audit, folders, make_shapes

@@ -15,18 +15,28 @@ FILES = {
 }
 # Each floor may use itself and those below it. What stands on one line may use each other where no circle comes of it.
 FLOORS = (
-    ("runtime", "losses", "augment"),
+    ("runtime", "losses", "image_ops", "augment", "k_means", "tsne"),
     ("backbones",),
     ("methods",),
     ("config",),
-    ("data", "checkpoint", "disentanglement"),
+    ("data", "checkpoint", "disentanglement", "mig_dci"),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
     ("course", "doctor", "estimator", "commands"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
-CORE = ("config", "augment", "backbones", "losses", "methods.cd", "trainer", "checkpoint", "evaluate")
+CORE = (
+    "config",
+    "augment",
+    "backbones",
+    "losses",
+    "methods.cd",
+    "trainer",
+    "checkpoint",
+    "evaluate.embedding",
+    "evaluate.metrics",
+)
 
 
 def imports(name: str) -> set[str]:
@@ -79,6 +89,6 @@ def test_no_import_of_ours_hides_in_a_function(name):
 
 def test_the_core_reads_in_one_sitting():
     lines = {name: len(FILES[f"cdlearn.{name}"].read_text().splitlines()) for name in CORE}
-    assert sum(lines.values()) < 1500, lines
+    assert sum(lines.values()) < 1400, lines
     for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, path

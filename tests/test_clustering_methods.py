@@ -103,7 +103,7 @@ def test_each_image_moves_towards_its_own_target():
     index = torch.tensor([40, 3, 17, 0])
     model.begin_step(1, 2, index)
     expected = slow_divergence(model.target.of[index].exp(), model.log_q(x).exp())
-    torch.testing.assert_close(model.training_loss(x, x, x)["loss"], expected)
+    torch.testing.assert_close(model.training_loss(x)["loss"], expected)
 
 
 # DAC and DCCM
@@ -421,7 +421,7 @@ def test_decnn_takes_blank_images_of_any_size(size):
     model = build(small("decnn", size=size))
     x = torch.stack([torch.zeros(3, size, size), torch.rand(3, size, size)])
     for model.layer in (0, 1):
-        assert torch.isfinite(model.training_loss(x, x, x)["loss"])
+        assert torch.isfinite(model.training_loss(x)["loss"])
     found = model.represent(x)
     assert not found["output"][0].any() and found["output"][1].any() and torch.isfinite(found["output"]).all()
 
@@ -444,7 +444,7 @@ def test_each_player_gets_the_gradient_of_its_own_loss():
     players = {"discriminator": [*model.backbone.parameters(), *model.discriminator.parameters()]}
     players["generator"] = [*model.generator.parameters()]
     torch.manual_seed(0)
-    terms = model.training_loss(x, x, x)
+    terms = model.training_loss(x)
     both = {name: torch.autograd.grad(terms["loss"], of, retain_graph=True) for name, of in players.items()}
     torch.manual_seed(0)
     forged = model.forge(torch.randn(8, model.config.dim, dtype=torch.float64))
@@ -462,7 +462,7 @@ def test_the_judges_statistics_are_those_of_real_images():
     model, x = build(small("dcgan")), torch.rand(8, 3, 16, 16)
     other = build(small("dcgan"))
     other.load_state_dict(model.state_dict())
-    model.training_loss(x, x, x)
+    model.training_loss(x)
     other(x)
     for (name, mine), theirs in zip(model.backbone.named_buffers(), other.backbone.buffers(), strict=True):
         torch.testing.assert_close(mine, theirs, msg=name)

@@ -1,5 +1,6 @@
-"""Controls and held-out images in the closing table, and the correction for many tests."""
+"""Controls and held-out images in the closing table."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from cdlearn import course
 from cdlearn.config import Config
 from cdlearn.data import make_patches
-from cdlearn.evaluate import knn_transfer, place
+from cdlearn.evaluate import assign_to_clusters, knn_transfer
 from cdlearn.results import scoring
-from cdlearn.results.tables import holm
 from cdlearn.trainer import fresh_model
 
 CONFIG = Config.preset("smoke", size=16, heads=8)
@@ -29,7 +29,12 @@ def points(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_new_images_are_placed_as_k_means_places_them():
     (old, _), (new, _) = points(90, 0), points(40, 1)
     known = KMeans(3, n_init=5, random_state=0).fit(old.numpy())
-    assert np.array_equal(place(old, known.labels_, new), known.predict(new.numpy()))
+    assert np.array_equal(assign_to_clusters(old, known.labels_, new), known.predict(new.numpy()))
+    assert assign_to_clusters(old, np.full(90, 7), new).tolist() == [7] * 40, "one cluster is a cluster"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = np.ones((4, 2))
+        assert set(assign_to_clusters(flat, np.array([0, 0, 2, 2]), flat)) <= {0, 2}
 
 
 def test_new_images_get_their_neighbours_vote():
@@ -75,12 +80,6 @@ def test_what_is_held_out_scores_like_the_rest_where_it_is_the_rest():
     scores = scoring.score(features, images, CONFIG, features)
     for stage in scoring.STAGES:
         assert scores["held out"][stage]["nmi"] == pytest.approx(scores[stage]["nmi"], abs=0.05)
-
-
-def test_holm_is_the_step_down_rule():
-    chances = [0.01, 0.04, 0.03, 0.005]  # by hand: 4 x .005, then 3 x .01, 2 x .03, and never below the one before
-    assert holm(chances) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_a_claim_fails_where_it_no_longer_holds(monkeypatch, capsys):

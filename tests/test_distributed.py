@@ -56,6 +56,7 @@ def three_steps(settings, double=True):
         under_test = trainer.Trainer(tiny(device="cpu", amp=not double, **settings), tiny_images())
         views = under_test.views
         under_test.views = lambda *given: [v.double() if double else v for v in views(*given)]
+        under_test.prepare()
         found = []
         for _ in range(3):
             under_test.train_step()

@@ -64,13 +64,13 @@ def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(count
     amp = method in ("cd", "vae")  # in bf16 the compiled step rounds elsewhere
     config = Config.preset("smoke", method=method, **SMALL, compile=True, amp=amp)
     compiled = trainer.Trainer(config, some_images())
+    compiled.prepare()
     found = [compiled.train_step() for _ in range(3)]
     assert counted.frame_count == 1 and counted.op_count > 50
     if method == "vae":  # compiled, its noise is drawn in another order
         return
     counted.frame_count = 0
     plain = trainer.Trainer(config, some_images())
-    plain.started = True
     torch.testing.assert_close(found, [plain.train_step() for _ in range(3)], rtol=0.1 if amp else 1e-3, atol=1e-3)
     assert counted.frame_count == 0
 
@@ -104,9 +104,9 @@ def failing_forward(graph, inputs):
 @pytest.mark.parametrize("backend", [failing_forward, failing_backward])
 def test_a_failed_compiler_leaves_no_trace_but_one_line(counted, plain_views, monkeypatch, capsys, backend):
     plain = trainer.Trainer(Config.preset("smoke", **SMALL, compile=True), some_images())
-    plain.started = True
     monkeypatch.setattr(compiling, "BACKEND", backend)
     unlucky = trainer.Trainer(Config.preset("smoke", **SMALL, compile=True), some_images())
+    unlucky.prepare()
     for _ in range(3):
         assert torch.equal(unlucky.train_step(), plain.train_step())
     for mine, theirs in zip(unlucky.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
@@ -120,7 +120,7 @@ def test_a_full_memory_is_no_failure_of_the_compiler():
         raise torch.OutOfMemoryError("full")
 
     with pytest.raises(torch.OutOfMemoryError):
-        compiling.attempt(full, torch.nn.Identity())
+        compiling.works(full, torch.nn.Identity())
 
 
 def test_compiling_is_left_out_where_it_cannot_pay(capsys, monkeypatch):

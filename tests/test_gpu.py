@@ -80,6 +80,7 @@ def test_one_graph_of_loss_and_views(images, compiles):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     made = trainer.Trainer(small(compile=True), images.images)
+    made.prepare()
     for _ in range(4):
         assert torch.isfinite(made.train_step())
     counted = torch._dynamo.utils.counters

@@ -1,8 +1,9 @@
-"""The table of heads mended: its means, its comparisons, its figure, and its errors."""
+"""The table of decorrelated heads: its means, its comparisons, its figure, and its errors."""
 
 import modified_heads
 import numpy as np
 import pytest
+import regimes
 
 from cdlearn.runtime.commandline import guarded
 
@@ -32,21 +33,22 @@ def rows():
 
 def test_the_table_has_means_and_spreads_and_leaves_out_what_an_arm_has_not(rows):
     lines = modified_heads.table(rows).splitlines()
-    assert len(lines) == 2 + 3 and lines[2].startswith("| motifs | CD | 3 |")
+    assert len(lines) == 2 + 3 and lines[2].startswith("| motifs | CD, published heads | 3 |")
     assert "0.220 ± 0.010" in lines[2] and "0.320 ± 0.010" in lines[3] and "0.522 ± 0.013" in lines[4]
     assert lines[3].split("|")[6].strip() == "", "SimCLR has no heads to leave untrained"
 
 
-def test_mended_heads_are_compared_with_published_ones_with_simclr_and_with_themselves_untrained(rows):
-    found = modified_heads.tested(rows)
-    gaps = {line["claim"]: line["difference"] for line in found.to_dict("records") if line["stage"] == "NMI"}
+def test_decorrelated_heads_are_compared_with_published_ones_with_simclr_and_with_untrained_heads(rows):
+    found = regimes.comparisons(rows, modified_heads.CLAIMS)
+    gaps = {claim: each["NMI"].gap for (_, claim, stage), each in found.items() if stage == "y"}
     assert gaps == {
-        "mended heads over published ones": pytest.approx(0.302, abs=0.001),
-        "mended heads over SimCLR": pytest.approx(0.202, abs=0.001),
-        "mended heads over the same never trained": pytest.approx(0.267, abs=0.002),
+        "decorrelated heads over published ones": pytest.approx(0.302, abs=0.001),
+        "decorrelated heads over SimCLR": pytest.approx(0.202, abs=0.001),
+        "decorrelated heads over untrained heads on the same z": pytest.approx(0.267, abs=0.002),
     }
-    assert set(found["stage"]) == {"NMI", "kNN"} and len(found) == 6
-    assert (found["corrected"] >= found["p"]).all()
+    assert {stage for *_, stage in found} == {"y", "h"} and len(found) == 5, "h has no untrained heads"
+    assert all(each[score].holm >= each[score].p for each in found.values() for score in ("NMI", "kNN"))
+    assert all(each["NMI"].tests == 5 and each["ARI"].pairs == 0 for each in found.values())
 
 
 def test_the_chart_draws_a_panel_for_each_set_of_images(rows):

@@ -102,6 +102,48 @@ def test_image_numbers_of_galleries_medoids_and_groups_are_slots(made):
     assert order[page.record["duplicates"][0]["images"]].tolist() == [0, 59]
 
 
+def test_measures_sizes_and_what_is_new_come_back_in_the_order_of_the_map(made):
+    given, page = made
+    order = page.numbers("order")
+    for name in ("width", "height", "bytes"):
+        assert (page.numbers(name) == getattr(given, name)[order]).all()
+    for name, of in given.measures.items():
+        low, high = page.record["measures"][name]
+        assert (
+            np.abs(low + page.numbers(f"measure-{name}") / 255 * (high - low) - of[order]).max() <= (high - low) / 500
+        )
+    assert (page.numbers("new") == given.since["new"][order]).all() and page.record["since"]["gone"] == ["old.png"]
+    assert (page.numbers("density") == given.density["of"][order] + 1).all()
+    assert page.record["density"]["count"] == 2 and page.record["density"]["none"] == 20
+    assert order[page.record["labelFirst"]].tolist() == given.label_first
+    slot, score, reason = page.record["outliers"][0]
+    assert (order[slot], score, reason) == (59, 2.5, "few colours")
+
+
+def test_the_flagged_of_an_issue_are_those_beyond_its_threshold_the_worst_first():
+    given = contents(40)
+    assert given.flagged(given.quality[0]).tolist() == list(range(8)), "highlights below 0.2"
+    above = given.quality[0] | {"side": "above", "threshold": 0.9}
+    assert given.flagged(above).tolist() == [39, 38, 37, 36]
+
+
+def test_pictures_are_whole_at_their_own_aspect_and_originals_are_shown_only_where_they_are_linked(made, tmp_path):
+    given, page = made
+    atlas = page.record["pictureAtlas"]
+    assert atlas["whole"] is True
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(page.blocks["picture-0"])))).astype(int)
+    slot = page.record["pictured"][0]
+    number = page.numbers("order")[slot]
+    drawn = round(atlas["cell"] * given.height[number] / given.width[number])
+    assert np.abs(sheet[drawn // 2, atlas["cell"] - 3] - np.asarray(given.thumbnail(number, 8))[0, 0]).max() < 20
+    assert np.abs(sheet[drawn + 3 : atlas["cell"] - 3, 5] - 128).max() < 20, "the rest is grey"
+    assert "img-src" not in page.text.split("<script")[0]
+    linked = Page(build(contents(9, link="../my%20images/"), tmp_path / "report.html"))
+    assert "img-src file: 'self'" in linked.text.split("<script")[0] and linked.record["link"] == "../my%20images/"
+    squares = Page(build(contents(9, whole=None), tmp_path / "report.html"))
+    assert squares.record["pictureAtlas"]["whole"] is False
+
+
 class Elements(html.parser.HTMLParser):
     """The tags of a page and its scripts' types, as a parser sees them."""
 
@@ -190,6 +232,10 @@ def test_a_full_disk_leaves_the_page_from_before(tmp_path, monkeypatch):
 def test_contents_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match="labels has shape"):
         contents(10, labels=np.zeros(9))
+    with pytest.raises(ValueError, match="width has shape"):
+        contents(10, width=np.zeros(9))
+    with pytest.raises(ValueError, match="goes by 'sharpness', which is not in measures"):
+        contents(10, measures={"highlights": np.zeros(10)})
     with pytest.raises(ValueError, match="not finite"):
         contents(10, xy=np.full((10, 2), np.nan))
     with pytest.raises(UserError, match="no image"):

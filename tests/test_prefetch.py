@@ -6,6 +6,7 @@ from test_train import same_weights, tiny, tiny_images
 
 from cdlearn import trainer
 from cdlearn.augment import TwoViews, to_size
+from cdlearn.methods import Method
 from cdlearn.runtime import prefetch
 
 CPU = torch.device("cpu")
@@ -46,15 +47,29 @@ def test_no_views_are_made_for_a_method_that_looks_at_none(method, monkeypatch):
     assert row["views/s"] == pytest.approx(48 / row["seconds"], rel=0.1)  # images seen
 
 
-def test_a_method_that_says_nothing_about_views_is_given_them(monkeypatch):
-    """As one made in a notebook."""
-    monkeypatch.delattr("cdlearn.methods.autoencoder.Autoencoder.needs_views")
-    seen = []
-    made = trainer.Trainer(tiny(method="ae"), tiny_images())
-    monkeypatch.setattr(
-        made.model, "training_loss", lambda *views: seen.extend(views) or {"loss": made.model.code.bias.sum()}
-    )
+class OfANotebook(Method):
+    """A method that says nothing about views, as one made in a notebook."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.ones(())), []
+
+    def training_loss(self, x1, x2, x=None):
+        self.seen.append((x1, x2, x))
+        return {"loss": self.weight.square()}
+
+
+def test_a_method_that_says_nothing_about_views_is_given_two():
+    made = trainer.Trainer(tiny(), tiny_images(), OfANotebook())
+    made.prepare()
     made.train_step()
-    x1, x2, x = seen
-    assert x1.shape == x2.shape == x.shape and not torch.equal(x1, x2) and not torch.equal(x1, x)
-    assert torch.equal(x, to_size(made.images[made.index(0)], 16))
+    x1, x2, x = made.model.seen[0]
+    assert x1.shape == x2.shape == (16, 3, 16, 16) and x is None and not torch.equal(x1, x2)
+
+
+def test_a_method_that_needs_the_plain_images_gets_them_too():
+    made = trainer.Trainer(tiny(), tiny_images(), OfANotebook())
+    made.model.needs_unaugmented = True
+    made.train_step()
+    x1, _, x = made.model.seen[0]
+    assert torch.equal(x, to_size(made.images[made.index(0)], 16)) and not torch.equal(x1, x)

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from untrained import run_on, save_shapes
 
-from cdlearn import checkpoint, report, train
-from cdlearn.analysis import export_table, tsne
+from cdlearn import checkpoint, report, train, tsne
+from cdlearn.analysis import export_table
 from cdlearn.pages import build as page
+from cdlearn.runtime import files
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def full_disk(monkeypatch, ending):
     """Every file whose name ends so fails as on a full disk, in the middle."""
     real = os.fsync
     names = []
-    replace = checkpoint.tempfile.mkstemp
+    replace = files.tempfile.mkstemp
 
     def fsync(descriptor):
         if os.readlink(f"/proc/self/fd/{descriptor}") in names:
@@ -120,7 +121,7 @@ def full_disk(monkeypatch, ending):
         real(descriptor)
 
     def write(path, content, real_write=checkpoint.write):
-        monkeypatch.setattr(checkpoint.tempfile, "mkstemp", remember if str(path).endswith(ending) else replace)
+        monkeypatch.setattr(files.tempfile, "mkstemp", remember if str(path).endswith(ending) else replace)
         real_write(path, content)
 
     def remember(*arguments, **by):
@@ -128,7 +129,7 @@ def full_disk(monkeypatch, ending):
         names.append(made[1])
         return made
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     monkeypatch.setattr(checkpoint, "write", write)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cdlearn import checkpoint
-from cdlearn.analysis import clusters, neighbours, tsne
+from cdlearn import checkpoint, tsne
+from cdlearn.analysis import clusters, neighbours
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline

@@ -8,6 +8,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.metrics.pairwise import euclidean_distances
 
+from cdlearn import k_means
+
 LARGEST = 20
 PER_CLUSTER = 4  # images per cluster below which a k is not tried: a half-sample would hold one or two of each
 FEWEST = 2 * PER_CLUSTER  # images for the smallest k
@@ -50,7 +52,7 @@ def clusterings(
 
 def fit(rows: np.ndarray, k: int, seed: int, starts: int = 3) -> KMeans:
     """K-means by Lloyd's steps, the best of ``starts``."""
-    return KMeans(k, n_init=starts, random_state=seed).fit(rows)
+    return k_means.fitted(rows, k, seed, starts)
 
 
 def clustered(rows: np.ndarray, k: int, seed: int) -> dict[str, np.ndarray]:

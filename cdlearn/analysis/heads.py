@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from cdlearn.augment import TwoViews
 from cdlearn.config import Config
+from cdlearn.disentanglement import REPEATS, without_repeats
 
 SHOWN = 16
 LOOKED_AT = 1024  # images of which two views are compared
 COMPARED = 20_000  # images from which the heads' correlations are taken
-REPEATS = 0.7  # correlation from which on two heads say the same
 ALSO = 3  # heads that are named as saying the same, and as many as saying the opposite
 NAMED = 0.5  # ... where they correlate at least that much
 PICTURES = 12  # images at each of top, middle and bottom
@@ -74,17 +74,6 @@ def usefulness(spread: np.ndarray, agreed: np.ndarray, correlation: np.ndarray) 
     return spread * agreed.clip(0) * np.sqrt((np.abs(correlation) >= REPEATS).sum(axis=0).clip(1))
 
 
-def chosen(useful: np.ndarray, correlation: np.ndarray, count: int = SHOWN) -> list[int]:
-    """The most useful heads, the best first, passing over any that repeats (|r| >= REPEATS) one already taken."""
-    taken: list[int] = []
-    for head in np.argsort(-useful, kind="stable").tolist():
-        if useful[head] > 0 and all(abs(correlation[head, other]) < REPEATS for other in taken):
-            taken.append(head)
-        if len(taken) == count:
-            break
-    return taken
-
-
 def described(answers: np.ndarray, head: int, agreed: float, correlation: np.ndarray) -> dict:
     """What is said of one head; see ``heads`` of cdlearn.pages.contents.Contents.
 
@@ -112,4 +101,4 @@ def shown(answers: np.ndarray, agreed: np.ndarray, seed: int = 0) -> list[dict]:
     """The heads to show, the most useful first. answers: (N, K) in [0, 1]; agreed: (K,) from :func:`agreement`."""
     correlation = correlations(answers, seed)
     useful = usefulness(answers.std(axis=0, dtype=np.float64), agreed, correlation)
-    return [described(answers[:, h], h, agreed[h], correlation[h]) for h in chosen(useful, correlation)]
+    return [described(answers[:, h], h, agreed[h], correlation[h]) for h in without_repeats(useful, correlation, SHOWN)]

@@ -7,7 +7,8 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from cdlearn.analysis import clusters, duplicates, heads, neighbours, tsne
+from cdlearn import tsne
+from cdlearn.analysis import clusters, duplicates, heads, neighbours
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source
 from cdlearn.config import Config

@@ -33,6 +33,7 @@ def readable_time(seconds: float) -> str:
 def seconds_per_image(config: Config, spend: float) -> float:
     """The median time of a training step, divided by its batch: steps for ``spend`` seconds, after one to warm up."""
     trainer, times = Trainer(config, make_shapes(config.batch_size, 32).images), []
+    trainer.prepare()
     while len(times) < 2 or sum(times[1:]) < spend:
         began = time.perf_counter()
         float(trainer.train_step())  # the number itself: it waits for a GPU to be done

@@ -1,23 +1,26 @@
-"""Images that were not clustered, and heads that were not trained: what stands beside the published scores."""
+"""Images that were not clustered: the clusters and the labels that they get from those that were."""
+
+import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import pairwise_distances_argmin
-from torch import Tensor, nn
-
-from cdlearn.runtime import rng
+from sklearn.neighbors import NearestCentroid
+from torch import Tensor
 
 
-def place(features: Tensor | np.ndarray, clusters: np.ndarray, new: Tensor | np.ndarray) -> np.ndarray:
-    """Put new images into known clusters, each into that of the nearest mean.
+def assign_to_clusters(features: Tensor | np.ndarray, clusters: np.ndarray, new: Tensor | np.ndarray) -> np.ndarray:
+    """Assign new images to known clusters, each to that of the nearest mean, as K-means does.
 
     features: (N, D) with their clusters (N,); new: (M, D) -> cluster numbers (M,).
     """
     features, new = (np.asarray(values, dtype=np.float32) for values in (features, new))
     numbers = np.unique(clusters)
-    means = np.stack([features[clusters == number].mean(0) for number in numbers])
-    return numbers[pairwise_distances_argmin(new, means)]
+    if len(numbers) == 1:  # of which NearestCentroid makes an error
+        return np.repeat(numbers, len(new))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a feature never varies; no matter here
+        return NearestCentroid().fit(features, clusters).predict(new)
 
 
 def knn_transfer(
@@ -29,15 +32,3 @@ def knn_transfer(
     near = (F.normalize(new.float(), dim=1) @ x.T).topk(min(neighbours, len(x))).indices
     votes = F.one_hot(labels[near], int(labels.max()) + 1).sum(1)
     return (votes.argmax(1) == truth).float().mean().item()
-
-
-def untrained_heads(model: nn.Module, h: Tensor, seed: int, reference: Tensor | None = None) -> Tensor:
-    """The control of CD's output: the answers of heads that were never trained, on the trained z.
-
-    h: (N, D) of a model with ``untrained_output``, on the CPU; reference: (M, D), see there. Returns (N, heads) on the
-    CPU, the same for the same seed.
-    """
-    device = next(model.parameters()).device
-    given = [values.to(device) for values in (h, h if reference is None else reference)]
-    with rng.drawing(device, seed, "weights", 1):
-        return model.untrained_output(*given).cpu()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
@@ -46,26 +47,24 @@ def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1).mean()
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Method):
     """h = f(x), code = linear(h), image = sigmoid(decoder(code)); the loss is the mean squared error per value.
 
     Args:
         backbone: a module with ``.dim``.
         config: reads dim (the length of the code) and size.
-        masked: share of the values of x that are set to 0 before encoding; the decoder must rebuild the whole image.
-        variational: the code is drawn from a normal distribution, which is held near N(0, 1). The loss is then the
-            negative evidence lower bound, scaled so that the squared error has weight 1.
     """
 
+    views_per_image = 1
     needs_unaugmented = True
-    needs_views = False
+    masked: float = 0.0  # fraction of the values of x that are set to 0 before encoding; all of x is to be rebuilt
+    variational: bool = False
 
-    def __init__(self, backbone: nn.Module, config, masked: float = 0.0, variational: bool = False):
+    def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config, self.masked, self.variational = config, masked, variational
-        self.backbone = backbone
-        self.code = nn.Linear(backbone.dim, config.dim * (2 if variational else 1))
-        if variational:
+        self.config, self.backbone = config, backbone
+        self.code = nn.Linear(backbone.dim, config.dim * (2 if self.variational else 1))
+        if self.variational:
             nn.init.constant_(self.code.bias[config.dim :], START)
         self.decoder = decoder(config.dim, config.size, backbone.dim)
 
@@ -83,8 +82,8 @@ class Autoencoder(nn.Module):
         """(N, 3, S, S) -> the rebuilt images, from the code's mean and with nothing hidden."""
         return self.decode(self.encode(self.backbone(x))[0])
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Plain images x (N, 3, S, S) -> ``loss`` and its terms; the views x1, x2 are not used."""
+    def training_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Plain images x (N, 3, S, S) -> ``loss`` and its terms."""
         seen = x * (distributed.random_like(torch.rand_like, x) >= self.masked) if self.masked else x
         code, log_variance = self.encode(self.backbone(seen.contiguous(memory_format=torch.channels_last)))
         if not self.variational:
@@ -101,16 +100,17 @@ class Autoencoder(nn.Module):
         return with_backbone(self.backbone(x), lambda h: self.encode(h)[0])
 
 
-def ae(backbone: nn.Module, config) -> Autoencoder:
-    """The plain autoencoder."""
-    return Autoencoder(backbone, config)
-
-
-def dae(backbone: nn.Module, config) -> Autoencoder:
+class DAE(Autoencoder):
     """The denoising autoencoder with masking noise (Vincent et al., 2010)."""
-    return Autoencoder(backbone, config, masked=MASKED)
+
+    masked = MASKED
 
 
-def vae(backbone: nn.Module, config) -> Autoencoder:
-    """The variational autoencoder (Kingma and Welling, 2014)."""
-    return Autoencoder(backbone, config, variational=True)
+class VAE(Autoencoder):
+    """The variational autoencoder (Kingma and Welling, 2014).
+
+    The code is drawn from a normal distribution, which is held near N(0, 1). The loss is the negative evidence lower
+    bound, scaled so that the squared error has weight 1.
+    """
+
+    variational = True

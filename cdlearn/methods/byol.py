@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -43,7 +44,7 @@ def without_gradient(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, own)  # what is in ``own`` is taken from there: fake tensors cannot be copied deeply
 
 
-class BYOL(nn.Module):
+class BYOL(Method):
     """The online network is predictor(projector(f)); the target is an average of its f and projector.
 
     What is evaluated is the target, so it has the names that every method has: ``backbone`` and ``projector``. (The
@@ -54,8 +55,6 @@ class BYOL(nn.Module):
         backbone: a module with ``.dim``.
         config: reads dim, hidden, target_momentum and per_view_batch_norm.
     """
-
-    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()

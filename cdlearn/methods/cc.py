@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn import losses
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
@@ -42,7 +43,7 @@ def imbalance(log_p: Tensor) -> Tensor:
     return math.log(log_p.shape[1]) + (log_mean.exp() * log_mean).sum()
 
 
-class CC(nn.Module):
+class CC(Method):
     """h = f(x), z = instance head of h, p = softmax of the cluster head of h.
 
     Simplified: the published heads are as wide as h; here ``hidden`` sets the width.
@@ -53,13 +54,11 @@ class CC(nn.Module):
             per_view_batch_norm.
     """
 
-    needs_unaugmented = False  # training_loss does not use the plain images
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = mlp(backbone.dim, config.hidden, config.dim)
         self.clusters = mlp(backbone.dim, config.hidden, config.clusters)
 

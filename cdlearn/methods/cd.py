@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cdlearn import losses
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
@@ -29,7 +30,7 @@ def feature_heads(dim: int, hidden: int, heads: int, batch_norm: bool = True) ->
     return nn.Sequential(*layers, nn.BatchNorm1d(heads)) if batch_norm else nn.Sequential(*layers)
 
 
-class CD(nn.Module):
+class CD(Method):
     """h = f(x), z = g(h), y = sigmoid(predictor(z)).
 
     Args:
@@ -38,14 +39,13 @@ class CD(nn.Module):
             heads_similarity, entropy_of, per_view_batch_norm.
     """
 
-    needs_unaugmented = False  # training_loss does not use the plain images
+    has_heads = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         if config.heads < 2:
             raise ValueError(f"heads is {config.heads}; CD contrasts heads with each other and needs at least 2")
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = projector(backbone.dim, config.hidden, config.dim)
         self.heads = feature_heads(config.dim, config.hidden, config.heads, config.head_batch_norm)
 

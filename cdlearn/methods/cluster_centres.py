@@ -8,11 +8,11 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from cdlearn import losses
+from cdlearn import k_means, losses
 from cdlearn.augment import to_size
+from cdlearn.methods.base import Method
 from cdlearn.methods.cc import mlp
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed, rng
@@ -44,7 +44,7 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
 
-class Centres(nn.Module):
+class Centres(Method):
     """h = f(x), z = projector of h, q = how near h lies to each centre.
 
     The loss is the sum of three: contrastive (NT-Xent of the views' z), clustering (moves q of the plain image towards
@@ -57,12 +57,11 @@ class Centres(nn.Module):
     """
 
     needs_unaugmented = True
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = mlp(backbone.dim, config.hidden, config.dim)
         self.centres = nn.Parameter(torch.randn(config.clusters, backbone.dim))  # until ``prepare`` finds better ones
 
@@ -82,7 +81,7 @@ class Centres(nn.Module):
             x = to_size(images[index].to(device), config.size)
             parts.append(untrained(x.contiguous(memory_format=torch.channels_last)).float())
         h = torch.cat(parts).cpu().double().numpy()  # in double, rounding hides the order in which threads add up
-        found = KMeans(config.clusters, n_init=10, random_state=config.seed).fit(h)
+        found = k_means.fitted(h, config.clusters, config.seed, starts=10)
         self.centres.copy_(torch.from_numpy(found.cluster_centers_))
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.cd import feature_heads
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -40,7 +41,7 @@ def pair_loss(same: Tensor, found: Tensor, used: Tensor) -> Tensor:
     return (cost * used).sum() / used.sum().clamp(min=1)
 
 
-class DAC(nn.Module):
+class DAC(Method):
     """h = f(x), p = softmax of two layers on h, each with BatchNorm, as in the authors' code.
 
     Args:
@@ -49,13 +50,12 @@ class DAC(nn.Module):
     """
 
     needs_unaugmented = True
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
     least_epochs = (2, "the thresholds never move, so that only the clearest pairs count")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         # without BatchNorm before the softmax all answers start nearly equal, and every pair counts as one cluster
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)
         self.register_buffer("relaxed", torch.zeros(()))  # lambda

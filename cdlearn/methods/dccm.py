@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.cd import feature_heads
 from cdlearn.methods.dac import TINY, cosines, pair_loss
 from cdlearn.methods.views import forward_views, stages, with_backbone, with_maps
@@ -46,7 +47,7 @@ def drawn_pairs(same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return inside, (draws * ~same).argmax(dim=1), (~same).any(dim=1)
 
 
-class DCCM(nn.Module):
+class DCCM(Method):
     """h = f(x), p = softmax of two layers on h, each with BatchNorm; a discriminator of answers and early maps.
 
     Args:
@@ -55,12 +56,11 @@ class DCCM(nn.Module):
     """
 
     needs_unaugmented = True
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)  # as DAC's
         with torch.no_grad():  # in evaluation mode, which moves no statistics
             found = with_maps(backbone.eval(), torch.zeros(1, 3, config.size, config.size), stages(backbone)[:1])

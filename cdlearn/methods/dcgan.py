@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.autoencoder import decoder
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import stages, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
@@ -36,7 +37,7 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-class DCGAN(nn.Module):
+class DCGAN(Method):
     """The discriminator is linear(f(x)), the generator a chain of transposed convolutions from noise to an image.
 
     Args:
@@ -44,13 +45,12 @@ class DCGAN(nn.Module):
         config: reads dim (the length of the noise) and size.
     """
 
+    views_per_image = 1
     needs_unaugmented = True
-    needs_views = False
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.discriminator = nn.Linear(backbone.dim, 1)
         self.generator = decoder(config.dim, config.size, backbone.dim)
 
@@ -71,8 +71,8 @@ class DCGAN(nn.Module):
         made = torch.sigmoid(at_least_float32(self.generator(noise)[..., : self.config.size, : self.config.size]))
         return made.contiguous(memory_format=torch.channels_last)
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Plain images x (N, 3, S, S) -> ``loss`` and one term for each player; the views are not used.
+    def training_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Plain images x (N, 3, S, S) -> ``loss`` and one term for each player.
 
         Neither term has a gradient in the other's weights, so minimising the sum is playing the game.
         """

@@ -42,14 +42,13 @@ class DEC(Autoencoder):
         config: reads clusters, dim (the length of the code), size, seed and amp.
     """
 
-    needs_unaugmented = True
-    needs_views = False
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
     has_unused_parameters = True  # the centres at first, the decoder later
+    masked = MASKED
     least_epochs = (2, "K-means places the centres among the codes of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
-        super().__init__(backbone, config, masked=MASKED)
+        super().__init__(backbone, config)
         self.centres = nn.Parameter(torch.randn(config.clusters, config.dim))  # until K-means finds better ones
         self.target = per_image.PerImage()  # log p (N, K) of every image
         self.clustering, self.batch = False, None  # set before every step
@@ -73,10 +72,10 @@ class DEC(Autoencoder):
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
         self.clustering, self.batch = epoch >= per_image.begins(PRETRAINING, epochs), index
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Plain images x (N, 3, S, S) -> ``loss`` and its one term, that of the phase; the views are not used."""
+    def training_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Plain images x (N, 3, S, S) -> ``loss`` and its one term, that of the phase."""
         if not self.clustering:
-            return super().training_loss(x1, x2, x)
+            return super().training_loss(x)
         (loss,) = distributed.averaged(divergence(self.target.of[self.batch.to(x.device)], self.log_q(x)))
         return {"loss": loss, "clustering": loss}
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.augment import luma
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
@@ -104,7 +105,7 @@ class Layers(nn.Module):
         return self.inputs(x)[-1].abs().mean(dim=(2, 3))
 
 
-class DeCNN(nn.Module):
+class DeCNN(Method):
     """A layer learns in its own part of the run, from what the finished layers below it find.
 
     Args:
@@ -112,8 +113,8 @@ class DeCNN(nn.Module):
         config: not read.
     """
 
+    views_per_image = 1
     needs_unaugmented = True
-    needs_views = False
     has_unused_parameters = True  # the filters of all layers but one
     least_epochs = (LAYERS, "the filters of the last layers never learn")
 
@@ -125,8 +126,8 @@ class DeCNN(nn.Module):
     def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
         self.layer = LAYERS * epoch // epochs
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Plain images x (N, 3, S, S) -> ``loss`` and its two terms, of the layer that learns; no views are used."""
+    def training_loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Plain images x (N, 3, S, S) -> ``loss`` and its two terms, of the layer that learns."""
         seen, filters = self.backbone.inputs(x, self.layer)[-1], self.backbone.kernels(self.layer)
         error, penalty = distributed.averaged(*costs(seen, inferred(seen, filters.detach()), filters))
         return {"loss": error + penalty, "reconstruction": error, "penalty": penalty}

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
 from cdlearn.methods.vicreg import expander
 from cdlearn.methods.views import forward_views, with_backbone
@@ -38,16 +39,14 @@ def prediction_of_others(predictions: list[Tensor], targets: list[Tensor]) -> Te
         return -torch.stack(likeness).mean()
 
 
-class FastSiam(nn.Module):
+class FastSiam(Method):
     """h = f(x), z = projector(h), p = predictor(z). Reads dim, hidden and per_view_batch_norm of the config."""
 
-    needs_unaugmented = False  # training_loss does not use the plain images
-    views = 4  # of every image in every step
+    views_per_image = 4
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = nn.Sequential(
             *expander(backbone.dim, config.hidden, config.dim), nn.BatchNorm1d(config.dim, affine=False)
         )
@@ -58,9 +57,9 @@ class FastSiam(nn.Module):
         z = self.projector(self.backbone(x))
         return self.predictor(z), z
 
-    def training_loss(self, *views: Tensor) -> dict[str, Tensor]:
-        """The views (N, 3, S, S), and the plain images, which are not used -> ``loss`` and its one term."""
-        found = forward_views(self, views[: self.views], self.config.per_view_batch_norm)
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """The views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
+        found = forward_views(self, views, self.config.per_view_batch_norm)
         predictions, targets = zip(*found, strict=True)
         (loss,) = distributed.averaged(prediction_of_others(predictions, targets))
         return {"loss": loss, "negative cosine": loss}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
 from cdlearn.methods import per_image
+from cdlearn.methods.base import Method
 from cdlearn.methods.graph_linkage import merged
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -41,7 +42,7 @@ def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, negatives: Ten
     return (cost * counts).sum() / counts.sum().clamp(min=1)
 
 
-class JULE(nn.Module):
+class JULE(Method):
     """h = f(x), z = linear(h) of length 1; an image belongs to the cluster whose mean z is nearest.
 
     Args:
@@ -49,14 +50,12 @@ class JULE(nn.Module):
         config: reads clusters, dim, size, seed, amp, per_view_batch_norm.
     """
 
-    needs_unaugmented = False
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
     least_epochs = (8, "the small clusters are made of the features of an untrained network")
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = nn.Linear(backbone.dim, config.dim)
         self.register_buffer("means", torch.zeros(config.clusters, config.dim))  # of K clusters, 0 until there are any
         self.groups = per_image.PerImage()  # (N, 2): small cluster and cluster of every image

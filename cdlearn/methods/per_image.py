@@ -1,13 +1,11 @@
 """What methods with phases share: passes over all images, and what a run remembers of every image."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from cdlearn import k_means as k_means_of
 from cdlearn.augment import to_size
 from cdlearn.losses import at_least_float32
 from cdlearn.runtime.devices import autocast
@@ -58,9 +56,7 @@ def encoded(model: nn.Module, encode: Callable[[Tensor], Tensor], images: Tensor
 def k_means(rows: Tensor, k: int, seed: int, starts: int) -> tuple[Tensor, Tensor]:
     """Rows (N, D) -> centres (k, D), as exact as the rows, and the number of the nearest centre (N,) int64."""
     given = rows.cpu().double().numpy()  # in double, rounding hides the order in which threads add up
-    fitted = given[:: -(-len(given) // FITTED)] if len(given) >= k * -(-len(given) // FITTED) else given
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: then some stay empty
-        found = KMeans(k, n_init=starts, random_state=seed).fit(fitted)
+    part = given[:: -(-len(given) // FITTED)] if len(given) >= k * -(-len(given) // FITTED) else given
+    found = k_means_of.fitted(part, k, seed, starts)
     centres = torch.from_numpy(found.cluster_centers_).to(rows)
     return centres, torch.from_numpy(found.predict(given)).long().to(rows.device)

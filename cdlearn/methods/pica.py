@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.cc import imbalance
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -34,7 +35,7 @@ def uncertainty(log_p: Tensor, log_p1: Tensor) -> Tensor:
     return F.cross_entropy(cosines, torch.arange(len(cosines), device=cosines.device))
 
 
-class PICA(nn.Module):
+class PICA(Method):
     """h = f(x), p = softmax of a linear layer on h.
 
     Args:
@@ -43,12 +44,11 @@ class PICA(nn.Module):
     """
 
     needs_unaugmented = True
-    needs_clusters = True  # it must be told their number; the output is (N, clusters)
+    needs_clusters = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.clusters = nn.Linear(backbone.dim, config.clusters)
         self.more = nn.Linear(backbone.dim, MORE * config.clusters)
 

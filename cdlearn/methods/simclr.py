@@ -3,20 +3,18 @@
 from torch import Tensor, nn
 
 from cdlearn import losses
+from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
 
-class SimCLR(nn.Module):
+class SimCLR(Method):
     """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
-
-    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.projector = projector(backbone.dim, config.hidden, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.losses import at_least_float32
+from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
@@ -57,15 +58,12 @@ def vicreg_loss(z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
     return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": redundant}
 
 
-class VICReg(nn.Module):
+class VICReg(Method):
     """h = f(x), z = expander(h). Reads dim, hidden and per_view_batch_norm of the config."""
-
-    needs_unaugmented = False  # training_loss does not use the plain images
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
-        self.config = config
-        self.backbone = backbone
+        self.config, self.backbone = config, backbone
         self.expander = expander(backbone.dim, config.hidden, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:

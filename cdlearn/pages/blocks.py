@@ -49,6 +49,9 @@ def record(contents: Contents, slots: Slots) -> dict:
     columns = list(dict.fromkeys(name for row in contents.curves for name in row))
     return {
         "title": contents.title,
+        "key": contents.key,
+        "recipe": contents.recipe,
+        "link": contents.link,
         "n": len(contents.files),
         "labelled": contents.labels is not None,
         "classes": contents.classes,
@@ -57,16 +60,46 @@ def record(contents: Contents, slots: Slots) -> dict:
         "k": contents.k if contents.k in ks else (ks[0] if ks else None),
         "advice": contents.advice,
         "silhouette": contents.silhouette,
+        "chance": contents.chance,
         "stability": contents.stability,
         "medoids": {k: slots.list(of) for k, of in contents.medoids.items()},
         "tiers": TIERS,
         "duplicates": [group | {"images": slots.list(group["images"])} for group in contents.duplicates],
-        "outliers": [(slots.list([image])[0], score) for image, score in contents.outliers],
+        "outliers": [(slots.list([image])[0], *others) for image, *others in contents.outliers],
         "outlierScore": contents.outlier_score,
         "curves": {"columns": columns, "rows": [[row.get(name) for name in columns] for row in contents.curves]},
+        "names": contents.names,
+        "density": density(contents, slots),
+        "quality": contents.quality,
+        "measures": {name: measured(contents, name)[:2] for name in contents.measures},
+        "labelFirst": slots.list(contents.label_first),
+        "since": contents.since and {name: of for name, of in contents.since.items() if name != "new"},
+        "tests": contents.tests,
         "ledger": contents.ledger,
         "notes": contents.notes,
     }
+
+
+def density(contents: Contents, slots: Slots) -> dict | None:
+    """What the page is told of HDBSCAN's clusters; their numbers are a block."""
+    if not contents.density:
+        return None
+    of = np.asarray(contents.density["of"])
+    return {
+        "count": int(of.max(initial=-1)) + 1,
+        "none": int((of < 0).sum()),
+        "medoids": slots.list(contents.density["medoids"]),
+        "advice": contents.density["advice"],
+    }
+
+
+def measured(contents: Contents, name: str) -> tuple[float, float, np.ndarray]:
+    """(lowest, highest, uint8 (N,)): a measure in 256 steps over the range that its issues' thresholds can have."""
+    values = np.asarray(contents.measures[name], float)
+    of = [issue for issue in contents.quality if issue["measure"] == name]
+    low = min((issue["low"] for issue in of), default=float(values.min()))
+    high = max((issue["high"] for issue in of), default=float(values.max()))
+    return low, high, ((values - low) / (max(high - low, 1e-12)) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def arrays(contents: Contents, slots: Slots, columns: int, shades: int) -> tuple[dict[str, str], dict[str, dict]]:
@@ -86,6 +119,15 @@ def arrays(contents: Contents, slots: Slots, columns: int, shades: int) -> tuple
     blocks["files"] = pack.record(contents.files)
     if contents.labels is not None:
         keep("labels", np.asarray(contents.labels)[slots.order])
+    for name in ("width", "height", "bytes"):
+        if getattr(contents, name) is not None:
+            keep(name, np.asarray(getattr(contents, name))[slots.order])
+    for name in contents.measures:
+        keep(f"measure-{name}", measured(contents, name)[2][slots.order])
+    if contents.since:
+        keep("new", np.asarray(contents.since["new"], np.uint8)[slots.order])
+    if contents.density:
+        keep("density", np.asarray(contents.density["of"])[slots.order] + 1)  # 0 is none
     for k, of in contents.clusters.items():
         keep(f"clusters{k}", np.asarray(of)[slots.order])
     if contents.heads:

@@ -55,9 +55,12 @@ def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: boo
     facts["overview"] = chosen
     for name, of in pages.items():
         facts[f"{name}Atlas"] = {"cell": of.cell, "across": of.across, "pages": len(of.pages)}
+    facts["pictureAtlas"]["whole"] = contents.whole is not None
     blocks["record"] = pack.record(facts)
     try:
-        checkpoint.write(out, lambda file: assemble(file, contents.title, code, blocks, pages))
+        checkpoint.write(
+            out, lambda file: assemble(file, contents.title, code, blocks, pages, contents.link is not None)
+        )
     except UserError as error:
         if not isinstance(error.__cause__, OSError):
             raise
@@ -70,14 +73,22 @@ def pictures(contents: Contents, slots: Slots, most: float) -> tuple[list[int], 
     """(image numbers, their pictures): all images when they fit into ``most`` bytes, else those of the galleries."""
     side = min(256, max(64, contents.picture))
     levels = [(cell, quality) for cell, quality in ((side, 82), (96, 75), (64, 75)) if cell <= side]
+    drawn = contents.thumbnail if contents.whole is None else lambda i, cell: laid(contents.whole(i, cell), cell)
     for images, tried in ((slots.order.tolist(), levels[:1]), (contents.pictured(), levels)):
-        for cell, quality, each in atlas.estimate(images, contents.thumbnail, tried) if images else ():
+        for cell, quality, each in atlas.estimate(images, drawn, tried) if images else ():
             if each * len(images) <= most:
-                return images, atlas.make(images, contents.thumbnail, cell, quality)
+                return images, atlas.make(images, drawn, cell, quality)
     if not images:
         return [], Atlas(side, atlas.PAGE // side, [])
     images = images[: int(most / each)]
-    return images, atlas.make(images, contents.thumbnail, cell, quality)
+    return images, atlas.make(images, drawn, cell, quality)
+
+
+def laid(picture: Image.Image, cell: int) -> Image.Image:
+    """A whole picture, its longer side ``cell`` px, in the top left corner of a grey square."""
+    square = Image.new("RGB", (cell, cell), (128, 128, 128))
+    square.paste(picture, (0, 0))
+    return square
 
 
 def thumbnails(contents: Contents, slots: Slots, left: float, progress: bool) -> tuple[str, list[int], Atlas, Atlas]:
@@ -116,14 +127,18 @@ def thumbnails(contents: Contents, slots: Slots, left: float, progress: bool) ->
     return pack.numbers((tones & 0xFC).T)[0], chosen, made, overview
 
 
-def assemble(file: BinaryIO, title: str, code: dict[str, str], blocks: dict[str, str], pages: dict[str, Atlas]) -> None:
-    """Write the page piece by piece."""
+def assemble(
+    file: BinaryIO, title: str, code: dict[str, str], blocks: dict[str, str], pages: dict[str, Atlas], linked: bool
+) -> None:
+    """Write the page piece by piece; ``linked``: it may show the originals beside it."""
     pieces = re.split(r"\{\{(\w+)\}\}", code["page.html"])
     scripts = [code[name] for name in SCRIPTS]
+    shown = {"img-src": ["file:", "'self'"]} if linked else {}
     policy = {
         "default-src": ["'none'"],
         "script-src": [hashed(script) for script in scripts],
         "style-src": [hashed(code["page.css"])],
+        **shown,
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
     }

@@ -1,12 +1,10 @@
 """The paper's tables as commands: ``python -m cdlearn.compare --table N [--data D] [--preset P] [--seeds S …]``.
 
 Runs what the table needs, takes up what an earlier call left, and writes figures/table-N-D.csv, .md and .png with the
-published values beside ours. Tables 2 and 3 compare methods, 4 to 10 switch parts of CD off; 2 and 8 to 10 look at the
-backbone, 3 and 5 to 7 at the output, 4 at both. A method that assigns clusters by itself is scored by them at the
-output, all others by K-means. Rows that the paper does not have stand below its own: controls, and seed 003's method.
+published values beside ours. What each table compares stands in paper_rows.py. A method that assigns clusters by itself
+is scored by them at the output, all others by K-means.
 """
 
-import csv
 import json
 import sys
 import zlib
@@ -23,64 +21,17 @@ from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time
+from cdlearn.results.paper_rows import CODES, OURS, PIXELS, RANDOM, STAGES, published  # noqa: F401 (names of this file)
 from cdlearn.results.run_folder import data_name, home_of, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
 
-STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
-STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
 TRAINED = "trained"  # beside the stages of a run: its epochs, and the seconds they took where it was not interrupted
 CONTROL = "untrained heads"  # a stage of CD beside backbone and output, and a row wherever the output is shown
 NO_LABELS = "{} has no class sub-folders; a table compares with labels"
 IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: rows differ in one thing only
-PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained network
-# Table 4's last row is Table 5's first: it was run without schedule and clipping. (Our 50 steps of warm-up stay.)
-PLAIN = dict(cosine=False, clip=0.0)
-SCHEDULE = {"schedule+clip=off": PLAIN, "schedule+clip=on": {}}
-HEADS = {"feature head=off": dict(method="simclr"), "feature head=on": {}}
-ONE_VIEW = {"single-view augmentation": dict(both_views=False), "dual-view augmentation": {}}
-OURS: dict[int, dict[str, dict]] = {  # table -> the name of a row in published.csv -> what it changes in Config
-    2: {
-        "K-means": PIXELS,
-        **{name: dict(method=name.lower()) for name in ("AE", "DeCNN", "DAE", "VAE", "DCGAN", "CC")},
-        "CD-128": dict(batch_size=128, heads=128, dim=128),
-        "CD-256": dict(batch_size=256, heads=256, dim=256),
-        "SimCLR": dict(method="simclr"),
-        "Cluster centres": dict(method="centres"),
-        "Random network": RANDOM,
-        "DeCNN: never trained": {**RANDOM, "method": "decnn"},  # its sparse coding alone may do what it does
-    },
-    4: {
-        "NE=off BN=off": dict(alpha=0.0, head_batch_norm=False, **PLAIN),
-        "row 2 (NE=on BN=off)": dict(head_batch_norm=False, **PLAIN),
-        "row 3 (NE=off BN=on)": dict(alpha=0.0, **PLAIN),
-        "NE=on BN=on": PLAIN,
-    },
-    **{5: SCHEDULE, 8: SCHEDULE, 6: HEADS, 9: HEADS, 7: ONE_VIEW, 10: ONE_VIEW},
-}  # fmt: skip
-CODES = ("AE", "DeCNN", "DAE", "VAE", "DCGAN")  # K-means on what each calls its features, whatever the table's stage
-OURS[3] = {name: dict(method=name.lower()) for name in ("JULE", "DEC", "DAC", "DCCM", "PICA")}
-OURS[3] |= {name: OURS[2][name] for name in ("CC", "CD-128", "CD-256", "SimCLR", "Cluster centres")}
-
-
-def published(table: int) -> dict[tuple[str, str], dict]:
-    """(row, stage) -> data set -> metric -> (value, std or None), in the paper's order.
-
-    Raises:
-        UserError: for a table the paper does not have.
-    """
-    if table not in STAGES:
-        raise UserError(f"there is no table {table}; the paper's comparisons are tables 2 to 10")
-    found: dict[tuple[str, str], dict] = {}
-    with Path(__file__).with_name("published.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            if int(line["table"]) == table:
-                stage = "output" if line["stage"] == "final output" else line["stage"]
-                of_row = found.setdefault((line["method"], stage), {}).setdefault(line["dataset"], {})
-                of_row[line["metric"].lower()] = (float(line["value"]), float(line["std"]) if line["std"] else None)
-    return found
 
 
 def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str, float]]:
@@ -107,7 +58,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
     model = fit(config, images, out, resume=again, progress=sys.stderr.isatty())
     spent = None if again else round(equal_time.clock(config) - began, 1)
     features = embed(model, images.images, config.size, amp=config.amp)
-    if hasattr(model, "untrained_output"):
+    if model.has_heads:
         features[CONTROL] = untrained_heads(model, features["backbone"], config.seed)
     found = {}
     for stage, values in features.items():
@@ -167,7 +118,32 @@ def rows(
     images = load(first.data, first.size, first.limit, IMAGES_SEED, stored=first.stored)
     if images.labels is None:
         raise UserError(NO_LABELS.format(first.data))
-    configs = {
+    configs = configurations(table, preset, seeds, settings)
+    for (name, _), config in configs.items():  # what cannot work is said before hours of training, not after
+        check_row(table, name, config.for_images(images), len(images))
+    make_folder(home)
+    values: dict[str, dict[int, dict]] = {}
+    for name, changes in OURS[table].items():
+        if changes is PIXELS:
+            found = control(images, first, raw_pixels(images.images, first.size))
+            values[name] = dict.fromkeys(seeds, found)  # no seed of training changes it
+            continue
+        own = {seed: configs[name, seed] for seed in seeds}
+        if seconds and "random" not in changes:
+            epochs = epochs_at_equal_time(own[seeds[0]], images, seconds, home)
+            own = {seed: replace(config, epochs=epochs) for seed, config in own.items()}
+        values[name] = {seed: scores_of(name, changes, config, images, home) for seed, config in own.items()}
+    more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
+    return [
+        row
+        for (name, stage), by_data in {**known, **more}.items()
+        for row in rows_of(table, name, stage, values.get(name, {}), by_data, first.kmeans_seeds)
+    ]
+
+
+def configurations(table: int, preset: str, seeds: tuple[int, ...], settings: dict) -> dict[tuple[str, int], Config]:
+    """(row, seed) -> the settings of the run, for every row of a table that has a network."""
+    return {
         (name, seed): Config.preset(
             preset, **settings | {k: changes[k] for k in changes if k != "random"} | {"seed": seed}
         )
@@ -175,48 +151,58 @@ def rows(
         if changes is not PIXELS
         for seed in seeds
     }
-    for (name, _), config in configs.items():  # what cannot work is said before hours of training, not after
-        check_row(table, name, config.for_images(images), len(images))
-    make_folder(home)
-    values: dict[str, list[dict]] = {}
-    for name, changes in OURS[table].items():
-        if seconds and not {"pixels", "random"} & changes.keys():
-            one = configs[name, seeds[0]].for_images(images)
-            epochs = equal_time.epochs_for_seconds(one, images, seconds, home)
-            spent = measure(replace(one, epochs=epochs), images, home)[TRAINED].get("seconds")
-            epochs = equal_time.corrected(one, images, seconds, home, epochs, spent)
-            configs |= {(name, seed): replace(configs[name, seed], epochs=epochs) for seed in seeds}
-        if changes is PIXELS:
-            values[name] = [control(images, first, raw_pixels(images.images, first.size))]
-        for config in (config for (of, _), config in configs.items() if of == name):
-            if "random" in changes:
-                untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
-                features = embed(untrained, images.images, config.size, amp=config.amp)
-                found = control(images, config, features["output" if coded(name) else "backbone"])
-            else:
-                found = measure(config, images, home)
-            values.setdefault(name, []).append(found)
-    made = []
-    more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
-    for (name, stage), by_data in {**known, **more}.items():
-        at = "output" if coded(name) else stage
-        runs, count = [run[at] for run in values.get(name, [])], len(values.get(name, []))
-        ours = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS if runs}
-        if OURS[table].get(name) is PIXELS:
-            ours, count = {m: (runs[0][m], runs[0][f"{m}_std"]) for m in METRICS}, first.kmeans_seeds
-        told = stage == "output" and name in OURS[table] and needs_clusters(OURS[table][name].get("method", "cd"))
-        trained = [run[TRAINED] for run in values.get(name, []) if run.get(TRAINED)]
-        spent = [each["seconds"] for each in trained if each["seconds"]]
-        epochs = trained[0]["epochs"] if trained else 0
-        at_stage = "code" if coded(name) else "own clusters" if told else stage
-        made.append(Row(name, at_stage, ours, count, by_data, epochs, float(np.mean(spent)) if spent else 0.0))
-        without = [run[CONTROL] for run in values.get(name, []) if CONTROL in run]
-        if at == "output" and without:
-            ours = {
-                m: (float(np.mean([r[m] for r in without])), float(np.std([r[m] for r in without]))) for m in METRICS
-            }
-            made.append(Row(f"{name}: {CONTROL}", stage, ours, len(without), {}))
+
+
+def epochs_at_equal_time(config: Config, images: ImageSet, seconds: float, home: Path) -> int:
+    """How many epochs take about ``seconds``: from a trial, corrected by what a whole run then took."""
+    one = config.for_images(images)
+    epochs = equal_time.epochs_for_seconds(one, images, seconds, home)
+    spent = measure(replace(one, epochs=epochs), images, home)[TRAINED].get("seconds")
+    return equal_time.corrected(one, images, seconds, home, epochs, spent)
+
+
+def scores_of(name: str, changes: dict, config: Config, images: ImageSet, home: Path) -> dict[str, dict[str, float]]:
+    """stage -> scores of one run of a row, or of its network untrained."""
+    if "random" not in changes:
+        return measure(config, images, home)
+    untrained = fresh_model(config).to(pick_device(config.device), memory_format=torch.channels_last)
+    features = embed(untrained, images.images, config.size, amp=config.amp)
+    return control(images, config, features["output" if coded(name) else "backbone"])
+
+
+def rows_of(table: int, name: str, stage: str, runs: dict[int, dict], published: dict, kmeans_seeds: int) -> list[Row]:
+    """A row of a table from its runs by seed, and below it untrained heads where the output is shown."""
+    at = "output" if coded(name) else stage
+    changes = OURS[table].get(name, {})
+    found = {seed: run[at] for seed, run in runs.items()}
+    ours, by_seed, count = mean_and_std(found), split_by_seed(found), len(found)
+    if changes is PIXELS:
+        of_pixels = next(iter(found.values()))
+        ours, count = {m: (of_pixels[m], of_pixels[f"{m}_std"]) for m in METRICS}, kmeans_seeds
+    given_k = stage == "output" and bool(changes) and needs_clusters(changes.get("method", "cd"))
+    trained = [run[TRAINED] for run in runs.values() if run.get(TRAINED)]
+    spent = [each["seconds"] for each in trained if each["seconds"]]
+    epochs, seconds = trained[0]["epochs"] if trained else 0, float(np.mean(spent)) if spent else 0.0
+    at_stage = "code" if coded(name) else "own clusters" if given_k else stage
+    made = [Row(name, at_stage, ours, count, published, epochs, seconds, by_seed)]
+    without = {seed: run[CONTROL] for seed, run in runs.items() if CONTROL in run}
+    if at == "output" and without:
+        ours, by_seed = mean_and_std(without), split_by_seed(without)
+        made.append(Row(f"{name}: {CONTROL}", stage, ours, len(without), {}, by_seed=by_seed))
     return made
+
+
+def mean_and_std(found: dict[int, dict]) -> dict[str, tuple[float, float]]:
+    """metric -> mean and standard deviation over the seeds; nothing where there is no run."""
+    if not found:
+        return {}
+    values = {metric: [scores[metric] for scores in found.values()] for metric in METRICS}
+    return {metric: (float(np.mean(each)), float(np.std(each))) for metric, each in values.items()}
+
+
+def split_by_seed(found: dict[int, dict]) -> dict[str, dict[int, float]]:
+    """metric -> seed -> score."""
+    return {metric: {seed: scores[metric] for seed, scores in found.items()} for metric in METRICS} if found else {}
 
 
 def check_row(table: int, name: str, config: Config, images: int) -> None:

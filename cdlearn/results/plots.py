@@ -100,52 +100,19 @@ def curve(axis, epochs, values, label: str, number: int) -> None:
 
 def losses(history: list[dict[str, float]], config) -> Figure:
     """The loss terms over the epochs, with the values they can be expected to have (rows of metrics.csv)."""
-    known = dict.fromkeys(name for row in history for name in row)  # each phase of a method has its own terms
-    terms = [name for name in known if name not in ("epoch", "lr", "seconds", "views/s") and name[:3] != "knn"]
-    epochs = [row["epoch"] for row in history]
-    column = {name: np.array([row.get(name, np.nan) for row in history]) for name in terms}
-    n, k = config.batch_size, config.heads
-    panels = [["instance"], ["feature"], ["entropy"]] if "feature" in terms else [[t] for t in terms if t != "loss"]
-    panels = panels or [["loss"]]
-    panels = [[name for name in panel if name in terms] for panel in panels] + [["knn"]] * any(
-        "knn output" in row for row in history
-    )
-    made, axes = figure(2, len(panels) // 2) if len(panels) in (2, 4) else figure(len(panels))
-    for axis, panel in zip(axes.flat, panels, strict=True):
-        name = panel[0]
+    epochs, column = [row["epoch"] for row in history], terms_of(history)
+    names = ["instance", "feature", "entropy"] if "feature" in column else [name for name in column if name != "loss"]
+    names = (names or ["loss"]) + ["knn"] * any("knn output" in row for row in history)
+    made, axes = figure(2, len(names) // 2) if len(names) in (2, 4) else figure(len(names))
+    for axis, name in zip(axes.flat, names, strict=True):
         if name == "knn":
             monitor(axis, history)
             continue
         if name != "feature":
             curve(axis, epochs, column[name], name, 0)
         axis.set(xlabel="epoch", ylabel="loss (nats)", title=name)
-        if name == "instance":
-            axis.set_title(f"instance level, N = {n} images")
-            reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}")
-            floor = nt_xent_floor(n, config.instance_temperature)
-            reference(axis, floor, f"negatives at right angles: {floor:.2f}")
-        elif name == "feature":
-            axis.set_title(f"feature level, K = {k} heads")
-            curve(axis, epochs, column["feature"], "feature loss", 0)
-            curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
-            start, floor = nt_xent_start(k), all_half_loss(k, config.alpha)
-            reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
-            reference(axis, floor, f"all answers 0.5: {floor:.2f}")
-            if config.heads_similarity == "correlation":
-                apart = nt_xent_floor(k, config.feature_temperature)
-                reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
-            axis.legend(fontsize=8, loc="center right")
-        elif name == "entropy":
-            single = config.entropy_of == "outputs"
-            title = "entropy of the answers" if single else "entropy of each head's mean answer"
-            axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
-            reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)
-        elif name == "cluster":
-            axis.set_title(f"cluster level, K = {config.clusters} clusters")
-            start = nt_xent_start(config.clusters)
-            floor = nt_xent_floor(config.clusters, config.feature_temperature)
-            reference(axis, start, f"all clusters alike: ln(2K-1) = {start:.2f}")
-            reference(axis, floor, f"no image in two of them: {floor:.2f}", below=True)
+        if name in EXPECTED:
+            EXPECTED[name](axis, config, epochs, column)
         elif name in PLAIN:
             title, unit, zero = PLAIN[name]
             axis.set(title=title, ylabel=unit)
@@ -155,6 +122,62 @@ def losses(history: list[dict[str, float]], config) -> Figure:
         axis.margins(y=0.12)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return made
+
+
+def terms_of(history: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    """Loss term -> its values over the epochs, NaN in a phase of the method that does not have it."""
+    known = dict.fromkeys(name for row in history for name in row)  # each phase of a method has its own terms
+    terms = [name for name in known if name not in ("epoch", "lr", "seconds", "views/s") and name[:3] != "knn"]
+    return {name: np.array([row.get(name, np.nan) for row in history]) for name in terms}
+
+
+def instance_lines(axis, config, epochs, column) -> None:
+    """What the instance loss starts at, and what orthogonal negatives would leave."""
+    n = config.batch_size
+    axis.set_title(f"instance level, N = {n} images")
+    reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}")
+    floor = nt_xent_floor(n, config.instance_temperature)
+    reference(axis, floor, f"negatives at right angles: {floor:.2f}")
+
+
+def feature_lines(axis, config, epochs, column) -> None:
+    """The feature loss with and without the entropy, its start, and what it is for heads that always answer 0.5."""
+    k = config.heads
+    axis.set_title(f"feature level, K = {k} heads")
+    curve(axis, epochs, column["feature"], "feature loss", 0)
+    curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
+    start, floor = nt_xent_start(k), all_half_loss(k, config.alpha)
+    reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
+    reference(axis, floor, f"all answers 0.5: {floor:.2f}")
+    if config.heads_similarity == "correlation":
+        apart = nt_xent_floor(k, config.feature_temperature)
+        reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
+    axis.legend(fontsize=8, loc="center right")
+
+
+def entropy_lines(axis, config, epochs, column) -> None:
+    """The entropy as a fraction of one bit."""
+    single = config.entropy_of == "outputs"
+    title = "entropy of the answers" if single else "entropy of each head's mean answer"
+    axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
+    reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)
+
+
+def cluster_lines(axis, config, epochs, column) -> None:
+    """What the cluster loss starts at, and what disjoint clusters would leave."""
+    axis.set_title(f"cluster level, K = {config.clusters} clusters")
+    start = nt_xent_start(config.clusters)
+    floor = nt_xent_floor(config.clusters, config.feature_temperature)
+    reference(axis, start, f"all clusters alike: ln(2K-1) = {start:.2f}")
+    reference(axis, floor, f"no image in two of them: {floor:.2f}", below=True)
+
+
+EXPECTED = {  # loss term -> what draws the values to expect of it
+    "instance": instance_lines,
+    "feature": feature_lines,
+    "entropy": entropy_lines,
+    "cluster": cluster_lines,
+}
 
 
 def monitor(axis, history: list[dict[str, float]]) -> None:

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
-from cdlearn import checkpoint, disentanglement
+from cdlearn import checkpoint, disentanglement, mig_dci, tsne
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import (
     agreement_scores,
+    assign_to_clusters,
     assignment_scores,
     clusterings,
     embed,
     knn_accuracy,
     knn_transfer,
-    place,
     raw_pixels,
     untrained_heads,
 )
@@ -48,7 +47,7 @@ def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor |
     found = {"raw pixels": raw_pixels(images, config.size), "random network": untrained["backbone"]}
     found["backbone"] = learned["backbone"]
     reference = found["backbone"] if reference is None else reference
-    if hasattr(model, "untrained_output") and len(reference) > 1:
+    if model.has_heads and len(reference) > 1:
         found["untrained heads"] = untrained_heads(model, found["backbone"], config.seed, reference)
     return found | {"output": learned["output"]}
 
@@ -87,48 +86,66 @@ def score(
 ) -> dict:
     """scores.json: for each stage ``spread``, and with labels NMI, ARI and ACC over K-means seeds.
 
-    Methods that are told the number of clusters have ``argmax`` beside the stages: their own clusters, without K-means.
-    unseen: the features of ``images.held_out``. They are put into the clusters of ``images``, and kNN votes among
-    ``images``; the scores stand under ``held out``.
+    Methods that are given the number of clusters have ``argmax`` beside the stages: their own clusters, without
+    K-means. unseen: the features of ``images.held_out``. They are put into the clusters of ``images``, and kNN votes
+    among ``images``; the scores stand under ``held out``.
     """
     result: dict = {stage: {"spread": round(spread(values), 4)} for stage, values in features.items()}
-    found: dict[tuple[str, int], list] = {}  # one K-means per stage and number of clusters, whatever it is scored by
-
-    def scores(stage: str, truth: Tensor) -> dict[str, float]:
-        k = len(truth.unique())
-        if (stage, k) not in found:
-            found[stage, k] = clusterings(features[stage], k, config.kmeans_seeds)
-        return agreement_scores(truth, found[stage, k])
-
-    def unseen_scores(stage: str) -> dict[str, float]:
-        truth, new = images.held_out.labels, unseen[stage]
-        known = found[stage, len(images.labels.unique())]
-        scored = agreement_scores(truth, [place(features[stage], clusters, new) for clusters in known])
-        return scored | {"knn": round(knn_transfer(features[stage], images.labels, new, truth), 4)}
-
+    clustered = Clustered(features, config.kmeans_seeds)
     labelled = images.labels is not None and len(images.labels.unique()) > 1
     if labelled:
         for stage, values in features.items():
-            result[stage] = scores(stage, images.labels) | result[stage]
+            result[stage] = clustered.scores(stage, images.labels) | result[stage]
             result[stage]["knn"] = round(knn_accuracy(values, images.labels), 4)
         if needs_clusters(config.method):
             result["argmax"] = assignment_scores(features["output"], images.labels)
         if unseen:
-            result["held out"] = {stage: unseen_scores(stage) for stage in features}
+            result["held out"] = {stage: clustered.held_out_scores(stage, images, unseen[stage]) for stage in features}
     varied = {name: truth for name, truth in images.attributes.items() if len(truth.unique()) > 1}
     if varied:
         result["attributes"] = {
-            name: {stage: scores(stage, truth) for stage in features} for name, truth in varied.items()
+            name: {stage: clustered.scores(stage, truth) for stage in features} for name, truth in varied.items()
         }
-        known = varied | ({"class": images.labels} if labelled else {})
-        names = {name: images.named(name) for name in varied} | {"class": images.classes}
-        result["heads"] = [
-            row | {"value": names[row["attribute"]][row["value"]]}
-            for row in disentanglement.attribute_scores(features["output"], known)
-        ]
+        result["heads"] = best_heads(features["output"], images, varied, labelled)
         if features["output"].shape[1] > 1:
-            result["mutual information gap"] = disentanglement.mutual_information_gap(features["output"], varied)
+            result["mutual information gap"] = mig_dci.mutual_information_gap(features["output"], varied)
     return result
+
+
+class Clustered:
+    """One K-means per stage and number of clusters, whatever it is scored by."""
+
+    def __init__(self, features: dict[str, Tensor], seeds: int):
+        self.features, self.seeds = features, seeds
+        self.found: dict[tuple[str, int], list] = {}
+
+    def clusters(self, stage: str, k: int) -> list[np.ndarray]:
+        """The clusterings of a stage, one per K-means seed."""
+        if (stage, k) not in self.found:
+            self.found[stage, k] = clusterings(self.features[stage], k, self.seeds)
+        return self.found[stage, k]
+
+    def scores(self, stage: str, truth: Tensor) -> dict[str, float]:
+        """NMI, ARI and ACC against ``truth`` (N,), with as many clusters as it has values."""
+        return agreement_scores(truth, self.clusters(stage, len(truth.unique())))
+
+    def held_out_scores(self, stage: str, images: ImageSet, new: Tensor) -> dict[str, float]:
+        """The same for ``images.held_out``, whose features ``new`` (M, D) are put into the clusters of ``images``."""
+        truth, known = images.held_out.labels, self.clusters(stage, len(images.labels.unique()))
+        scored = agreement_scores(
+            truth, [assign_to_clusters(self.features[stage], clusters, new) for clusters in known]
+        )
+        return scored | {"knn": round(knn_transfer(self.features[stage], images.labels, new, truth), 4)}
+
+
+def best_heads(output: Tensor, images: ImageSet, varied: dict[str, Tensor], labelled: bool) -> list[dict]:
+    """The best head of output (N, K) for every value of every attribute, and of the class; values by their names."""
+    known = varied | ({"class": images.labels} if labelled else {})
+    names = {name: images.named(name) for name in varied} | {"class": images.classes}
+    return [
+        row | {"value": names[row["attribute"]][row["value"]]}
+        for row in disentanglement.attribute_scores(output, known)
+    ]
 
 
 def block(title: str, rows: dict[str, dict]) -> list[str]:
@@ -195,11 +212,7 @@ def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, 
     """t-SNE of backbone and output (as in Figures 4-7) for ``limit`` images drawn with ``seed``, and their numbers."""
     n = len(features["output"])
     drawn = np.sort(np.random.default_rng(seed).permutation(n)[:limit])
-    made = {}
-    for stage in ("backbone", "output"):
-        tsne = TSNE(perplexity=min(30.0, (len(drawn) - 1) / 3), init="random", random_state=seed, n_jobs=-1)
-        made[stage] = tsne.fit_transform(features[stage][drawn].numpy())
-    return made, drawn
+    return {stage: tsne.placed(features[stage][drawn].numpy(), seed=seed) for stage in ("backbone", "output")}, drawn
 
 
 def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:

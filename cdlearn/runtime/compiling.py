@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -10,7 +9,6 @@ from tqdm import tqdm
 
 from cdlearn.runtime import distributed
 
-T = TypeVar("T")
 BACKEND = "inductor"
 # Compiling takes about a minute, and saves perhaps 15 ms of a step of ResNet-18 at 32 px, batch 512. Both are
 # estimates until a GPU has been measured.
@@ -48,23 +46,25 @@ def compiled(function: Callable) -> Callable:
     return torch.compile(function, backend=BACKEND, dynamic=False)
 
 
-def attempt(work: Callable[[], T], model: nn.Module) -> T | None:
-    """``work()``, the first call of compiled functions, forward and backward; None, and a line, if compiling fails.
+def works(trial: Callable[[], None], model: nn.Module) -> bool:
+    """Whether ``trial``, the first call of compiled functions, forward and backward, gets through; if not, says why.
 
-    It can fail after a part was computed: the forward pass moves BatchNorm's statistics, and only then is the backward
-    pass compiled. So the buffers of ``model`` are put back. Whatever is raised counts as such a failure, because
-    Dynamo, Inductor, Triton and the C++ compiler each raise their own kinds; but a full memory is raised again, as
-    without the compiler the step needs even more of it.
+    Afterwards the buffers of ``model``, as BatchNorm's statistics, are what they were, and it has no gradients.
+    Whatever is raised counts as a failure of the compiler, because Dynamo, Inductor, Triton and the C++ compiler each
+    raise their own kinds; but a full memory is raised again, as without the compiler the step needs even more of it.
     """
     before = [buffer.clone() for buffer in model.buffers()]
     try:
-        return work()
+        trial()
+        return True
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0][:200]
         say(f"warning: compiling failed ({type(error).__name__}: {reason}); training goes on without it, slower")
+        return False
+    finally:
+        model.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, value in zip(model.buffers(), before, strict=True):
                 buffer.copy_(value)
-        return None

@@ -156,18 +156,18 @@ class Replica(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, *batch: Tensor) -> dict[str, Tensor]:
-        return self.loss(*batch)
+    def forward(self, *views: Tensor, x: Tensor | None) -> dict[str, Tensor]:
+        return self.loss(*views, x=x)
 
 
 def replicated(model: nn.Module, loss: Callable) -> Callable:
-    """``loss`` such that its backward leaves the same gradient, the mean over ranks, in every rank's ``model``."""
+    """``loss`` such that its backward leaves the same gradient, the mean over ranks, in every rank's ``model``.
+
+    model: a Method. If it has unused parameters, DistributedDataParallel must not wait for them.
+    """
     if ranks() == 1:
         return loss
-    has_unused_parameters = getattr(
-        model, "has_unused_parameters", False
-    )  # some weights have no part in some steps, and DDP must not wait for them
-    parallel = DistributedDataParallel(Replica(model, loss), find_unused_parameters=has_unused_parameters)
+    parallel = DistributedDataParallel(Replica(model, loss), find_unused_parameters=model.has_unused_parameters)
     parallel.broadcast_buffers = False  # buffers stay equal on all ranks; the argument was renamed in torch 2.13
     return parallel
 

@@ -36,7 +36,7 @@ def train_for(
     Learning rate and whatever else depends on the share of the run go by the time that has passed, so the schedule ends
     with the budget, however fast the machine is. The model is in evaluation mode afterwards.
     """
-    trainer.model.train()
+    trainer.prepare()
     began = clock()
     while (spent := clock() - began) < seconds:
         trainer.steps = steps_ahead(trainer.step, spent, seconds)

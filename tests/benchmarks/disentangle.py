@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import ttest_rel
 from torch import Tensor, nn
 
-from cdlearn import disentanglement
+from cdlearn import disentanglement, mig_dci
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.data.motifs import VALUES
 from cdlearn.evaluate import embed, raw_pixels
 from cdlearn.methods.cd import feature_heads
-from cdlearn.results import plots
+from cdlearn.results import compare_seeds, plots
+from cdlearn.results.compare_seeds import Difference
 from cdlearn.runtime import rng
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit, fresh_model
@@ -101,9 +101,9 @@ def measure(code: np.ndarray, attributes: dict[str, Tensor], seed: int) -> dict[
         "one clear": disentanglement.fraction_encoding_one(auc, CLEAR),
     }
     found |= {"known": (auc > bar).sum(1).mean(), "dimensions": dimensions(code)}
-    found["MIG"] = disentanglement.mutual_information_gap(code, attributes)
+    found["MIG"] = mig_dci.mutual_information_gap(code, attributes)
     for reader in ("lasso", "forest"):
-        scores = disentanglement.dci(code, attributes, reader, seed)
+        scores = mig_dci.dci(code, attributes, reader, seed)
         found |= {f"{name[0].upper()} {reader}": value for name, value in scores.items()}
     return {name: round(float(value), 5) for name, value in (found | best).items()}
 
@@ -127,7 +127,7 @@ def record(methods: list[str], seeds: list[int]) -> None:
         shuffled = {name: values[order] for name, values in images.attributes.items()}
         for name, code in codes(method, config, images).items():
             code = code.cpu().numpy()
-            cases = (code, images.attributes), (disentanglement.turned(code, seed), images.attributes), (code, shuffled)
+            cases = (code, images.attributes), (mig_dci.rotated(code, seed), images.attributes), (code, shuffled)
             for kind, case in zip(KINDS, cases, strict=True):
                 if (seed, name, kind) not in done:
                     about = {"seed": seed, "code": name, "as": kind, "machine": cpu_kind()}
@@ -144,15 +144,6 @@ def append(row: dict) -> None:
         writer.writerow(row)
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction (1979): p (T,) of T tests -> p that may be compared with one level for them all."""
-    order = p.argsort()
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    made = np.empty_like(p)
-    made[order] = np.minimum(stepped, 1)
-    return made
-
-
 def by_seed(table: pd.DataFrame, code: str, measure: str) -> pd.Series:
     """The values of a measure, one per seed; the code's name may end in ", turned"."""
     turned = code.endswith(", turned")
@@ -160,16 +151,13 @@ def by_seed(table: pd.DataFrame, code: str, measure: str) -> pd.Series:
     return rows.set_index("seed")[measure].sort_index()
 
 
-def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """CD's y against each of COMPARED: the mean paired difference, its deviation, and p with Holm's correction."""
-    found = []
-    for other in COMPARED:
-        for measure in TESTED:
-            a, b = by_seed(table, "CD, y", measure), by_seed(table, other, measure)
-            gap = a - b
-            p = ttest_rel(a, b).pvalue if gap.std() > 0 else 1.0
-            found.append({"other": other, "measure": measure, "mean": gap.mean(), "std": gap.std(), "p": p})
-    return pd.DataFrame(found).assign(holm=lambda rows: holm(rows.p.to_numpy()))
+def differences(table: pd.DataFrame) -> dict[tuple[str, str], Difference]:
+    """(other code, measure) -> CD's y against it, pair by pair over the seeds; one family."""
+    sides = {
+        (other, measure): (by_seed(table, "CD, y", measure), by_seed(table, other, measure))
+        for other, measure in product(COMPARED, TESTED)
+    }
+    return compare_seeds.compare("CD's y against each code in each tested measure", sides)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -194,11 +182,14 @@ def markdown(table: pd.DataFrame) -> str:
     made += block("Turned by a random rotation", list(MEASURES), "turned")
     made += block("Shuffled attributes", list(MEASURES), "shuffled")
     made += ["", "## CD's heads y minus the others", ""]
-    made.append("Paired t-test over the seeds, two-sided; p is corrected by Holm's rule for all tests of this table.")
+    found = differences(table)
+    tests = max(of.tests for of in found.values())
+    made.append(
+        "Seed by seed: mean difference [95% interval of this comparison alone], p of the t test for pairs after Holm's "
+        f"correction for all {tests} tests of this table."
+    )
     made += ["", line(["y minus", *TESTED]), "|" + "---|" * (len(TESTED) + 1)]
-    for other, rows in differences(table).groupby("other", sort=False):
-        cells = (f"{mean:+.3f} ± {std:.3f}, p {p:.3f}" for mean, std, p in rows[["mean", "std", "holm"]].to_numpy())
-        made.append(line([other, *cells]))
+    made += [line([other, *(str(found[other, measure]) for measure in TESTED)]) for other in COMPARED]
     return "\n".join(made) + "\n"
 
 

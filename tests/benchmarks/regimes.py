@@ -1,33 +1,36 @@
 """Where does each published effect appear? One row per arm, regime and seed, for figures/records/regimes.csv.
 
     python tests/benchmarks/regimes.py --regimes patches --seeds 42 43 44 45 46
-    python tests/benchmarks/regimes.py --table      # the comparisons, with Holm's correction over all of them
+    python tests/benchmarks/regimes.py --complete   # runs again what was recorded before ARI and ACC were
+    python tests/benchmarks/regimes.py --table      # regimes.md and .png: the comparisons, pair by pair
 
 An arm is what one of the paper's Tables 4 to 10 changes; a regime is data, length and sizes. Runs that are in the
-record already are not repeated. Scores: NMI of K-means (one seed, ten starts) on h, on y and on untrained heads;
-the same for held-out pieces put into the clusters; kNN; the loss terms of the last epoch; and what the heads do: the
-share of answers beyond 0.1 and 0.9, and the mean correlation (absolute) between two heads.
+record already are not repeated. Scores: NMI, ARI and ACC of K-means (one seed, ten starts) and kNN, on h, on y and on
+untrained heads; NMI of held-out patches put into the clusters; the loss terms of the last epoch; and what the heads do:
+the fraction of outputs beyond 0.1 and 0.9, and the mean correlation (absolute) between two heads.
+
+Arms that share a seed are compared pair by pair (cdlearn/results/compare_seeds.py). A family is what was asked of one
+regime, in one score: every claim, on h and on y.
 """
 
 import argparse
 import csv
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from budget import RECORDS, recorded
 from matplotlib.figure import Figure
-from scipy.stats import ttest_ind, ttest_rel
 
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
-from cdlearn.evaluate import agreement, clusterings, knn_accuracy, place
+from cdlearn.evaluate import agreement, assign_to_clusters, clusterings, knn_accuracy
+from cdlearn.results.compare_seeds import SCORES, Difference, compare, in_words
 from cdlearn.results.plots import COLOURS, MARKS, figure, grid
 from cdlearn.results.scoring import stages
-from cdlearn.results.tables import holm
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit
 
@@ -62,10 +65,11 @@ def measure(settings: dict, about: dict, more: Callable[[np.ndarray, ImageSet], 
     for name, stage in (("h", "backbone"), ("y", "output"), ("never trained", "untrained heads")):
         if stage in features:
             clusters = clusterings(features[stage], k, seeds=1)[0]
-            row[f"nmi {name}"] = round(float(agreement(labels, clusters)[0]), 4)
+            for score, value in zip(("nmi", "ari", "acc"), agreement(labels, clusters), strict=True):
+                row[f"{score} {name}"] = round(float(value), 4)
             row[f"knn {name}"] = round(knn_accuracy(features[stage], images.labels), 4)
             if unseen:
-                found = place(features[stage], clusters, unseen[stage])
+                found = assign_to_clusters(features[stage], clusters, unseen[stage])
                 row[f"held-out nmi {name}"] = round(float(agreement(images.held_out.labels.numpy(), found)[0]), 4)
     last = model.history[-1]
     row |= {term: round(last[term], 4) for term in ("instance", "feature", "entropy") if term in last}
@@ -76,6 +80,11 @@ def measure(settings: dict, about: dict, more: Callable[[np.ndarray, ImageSet], 
         row["correlation"] = round(float(np.nanmean(np.abs(between))), 4)
     row |= more(features["output"].numpy(), images) if more else {}
     return row | {"machine": cpu_kind()}
+
+
+def identity(row: dict) -> tuple[str, str, int]:
+    """What makes a row of the record one run."""
+    return row["regime"], row["arm"], int(row["seed"])
 
 
 def write(path: Path, rows: list[dict]) -> None:
@@ -97,78 +106,121 @@ CLAIMS = (  # the paper's tables, what is claimed to be better, than what
 )
 
 
+def by_seed(rows: list[dict], regime: str, arm: str, column: str) -> dict[int, float]:
+    """Training seed -> a column of the record, where it is filled in."""
+    found = [row for row in rows if (row["regime"], row["arm"]) == (regime, arm)]
+    return {int(row["seed"]): float(row[column]) for row in found if row.get(column) not in ("", None)}
+
+
 def comparisons(
-    rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS, paired: bool = False
-) -> pd.DataFrame:
-    """A line per regime, claim and stage: the difference of the NMI over seeds, its 95% interval, p, Holm's p.
+    rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS
+) -> dict[tuple[str, str, str], dict[str, Difference]]:
+    """(regime, claim, stage) -> score -> the difference; only what has at least one pair in some score.
 
-    Welch's test, or, where ``paired``, a t test of the differences between runs of the same seed.
+    A claim about one arm alone is about its trained heads against untrained heads, so it has no line for h.
     """
-    found = []
+    found: dict[tuple[str, str, str], dict[str, Difference]] = {}
     for regime in dict.fromkeys(row["regime"] for row in rows):
-        for claim, better, worse in claims:
-            for stage in ("h", "y"):
-                other = "never trained" if better == worse else stage
-                a, b = (
-                    {r["seed"]: float(r[f"nmi {of}"]) for r in rows if (r["regime"], r["arm"]) == (regime, arm)}
-                    for arm, of in ((better, stage), (worse, other))
-                )
-                if min(len(a), len(b)) < 2 or (better == worse and stage == "h"):
-                    continue
-                line = {"regime": regime, "claim": claim, "stage": stage, "seeds": min(len(a), len(b))}
-                together = paired or better == worse
-                common = [seed for seed in a if seed in b]
-                one, two = ([of[seed] for seed in (common if together else of)] for of in (a, b))
-                line |= {"better": np.mean(one), "other": np.mean(two), "difference": np.mean(one) - np.mean(two)}
-                test = ttest_rel(one, two) if together else ttest_ind(one, two, equal_var=False)
-                low, high = test.confidence_interval()
-                found.append(line | {"low": low, "high": high, "p": test.pvalue})
-    table = pd.DataFrame(found)
-    table["p"] = table["p"].fillna(1.0)  # equal to the last digit in all seeds
-    table["corrected"] = holm(list(table["p"]))
-    return table.round(4)
+        for score, name in SCORES.items():
+            sides = {}
+            for claim, better, worse in claims:
+                for stage in "yh"[: 1 if better == worse else 2]:
+                    other = "never trained" if better == worse else stage
+                    columns = ((better, f"{score} {stage}"), (worse, f"{score} {other}"))
+                    sides[regime, claim, stage] = tuple(by_seed(rows, regime, *of) for of in columns)
+            for key, difference in compare(f"{regime}, {name}: every claim, on y and h", sides).items():
+                found.setdefault(key, {})[name] = difference
+    return {key: each for key, each in found.items() if any(of.pairs for of in each.values())}
 
 
-def chart(table: pd.DataFrame) -> Figure:
-    """The differences with their intervals, a panel per stage; filled marks are significant after the correction."""
-    made, axes = figure(2, 1, 5.2, 4.4)
-    claims = [claim for claim, _, _ in CLAIMS][::-1]
-    regimes = list(dict.fromkeys(table["regime"]))
-    for axis, (stage, title) in zip(axes[0], (("y", "output y"), ("h", "backbone h")), strict=True):
-        for number, regime in enumerate(regimes):
-            some = table[(table["regime"] == regime) & (table["stage"] == stage)]
-            at = np.array([claims.index(claim) for claim in some["claim"]]) + 0.2 * (len(regimes) / 2 - 0.5 - number)
-            colour = COLOURS[(0, 4, 2, 6)[number]]
-            spread = np.array([some["difference"] - some["low"], some["high"] - some["difference"]])
-            sure = some["corrected"] < 0.05
-            axis.errorbar(some["difference"], at, xerr=spread, fmt="none", color=colour, linewidth=1.4, capsize=2)
-            face = [colour if yes else "white" for yes in sure]
-            axis.scatter(some["difference"], at, marker=MARKS[number], c=face, edgecolors=colour, s=38, zorder=3)
-            axis.plot([], [], MARKS[number], color=colour, label=regime)
-        axis.axvline(0, color="0.3", linewidth=1)
-        axis.set(title=f"{title}: NMI gained", xlabel="difference of NMI, 95% interval")
-        axis.set_yticks(range(len(claims)), claims if stage == "y" else [""] * len(claims))
-        grid(axis, "x")
-    axes[0, 1].legend(fontsize=8, title="filled: p < 0.05 (Holm)", title_fontsize=8, loc="lower right")
+def chart(found: dict[tuple[str, str, str], dict[str, Difference]], claims: Sequence = CLAIMS) -> Figure:
+    """The differences with their intervals, a panel per score and stage; filled: Holm's p < 0.05."""
+    names = [claim for claim, *_ in claims][::-1]
+    regimes = list(dict.fromkeys(regime for regime, *_ in found))
+    scores = [name for name in SCORES.values() if any(each[name].pairs > 1 for each in found.values())]
+    made, grid_of_axes = figure(2, len(scores), 5.2, 0.7 + 0.5 * len(names))
+    for axes, score in zip(grid_of_axes, scores, strict=True):
+        for axis, (stage, title) in zip(axes, (("y", "output y"), ("h", "backbone h")), strict=True):
+            for number, regime in enumerate(regimes):
+                offset = 0.2 * (len(regimes) / 2 - 0.5 - number)
+                style = dict(color=COLOURS[(0, 4, 2, 6)[number]], mark=MARKS[number], label=regime)
+                some = {c: each[score] for (r, c, s), each in found.items() if (r, s) == (regime, stage)}
+                intervals(axis, {names.index(claim) + offset: d for claim, d in some.items()}, **style)
+            axis.axvline(0, color="0.3", linewidth=1)
+            axis.set(title=f"{title}: {score} gained", xlabel=f"difference of {score}, 95% interval")
+            axis.set_yticks(range(len(names)), names if stage == "y" else [""] * len(names))
+            axis.set_ylim(-0.6, len(names) - 0.4)
+            grid(axis, "x")
+    grid_of_axes[0, 1].legend(fontsize=8, title="filled: Holm's p < 0.05", title_fontsize=8, loc="lower right")
     return made
+
+
+def intervals(axis, at: dict[float, Difference], color: str, mark: str, label: str) -> None:
+    """A mark with its interval at each height; filled where Holm's p < 0.05. One pair is left out."""
+    axis.plot([], [], mark, color=color, label=label)
+    for height, difference in at.items():
+        if difference.pairs < 2:
+            continue
+        spread = np.nan_to_num([[difference.gap - difference.low], [difference.high - difference.gap]])
+        axis.errorbar(difference.gap, height, xerr=spread, fmt="none", color=color, linewidth=1.4, capsize=2)
+        face = color if difference.verdict in ("better", "worse") else "white"
+        axis.plot(difference.gap, height, mark, markerfacecolor=face, markeredgecolor=color, markersize=6)
+
+
+def recorded_scores(found: dict[tuple[str, str, str], dict[str, Difference]]) -> list[str]:
+    """The scores that some comparison has."""
+    return [name for name in SCORES.values() if any(each[name].pairs for each in found.values())]
+
+
+def markdown(found: dict[tuple[str, str, str], dict[str, Difference]]) -> str:
+    """A line per regime, claim and stage with its scores, what they say in words, and the families below."""
+    scores = recorded_scores(found)
+    head = [
+        "images",
+        "claim (tables)",
+        "scored on",
+        "pairs",
+        *scores,
+        f"smallest effect: {', '.join(scores)}",
+        "in words",
+    ]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for (regime, claim, stage), each in found.items():
+        pairs = max(of.pairs for of in each.values())
+        least = [each[name].smallest for name in scores]
+        least = ", ".join("–" if math.isnan(value) else f"{value:.3f}" for value in least)
+        words = in_words({name: each[name] for name in scores})
+        cells = [regime, claim, stage, str(pairs), *(str(each[name]) for name in scores), least, words]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *families(found)])
+
+
+def families(found: dict) -> list[str]:
+    """What the correction covers, how many tests each family has, and what was left out."""
+    named = {of.family: of.tests for each in found.values() for of in each.values() if of.tests}
+    lines = [f"- {name}: {tests} tests with at least two pairs." for name, tests in named.items()]
+    missing = [name for name in SCORES.values() if name not in recorded_scores(found)]
+    lines += [f"- {' and '.join(missing)}: not recorded when these runs were made."] * bool(missing)
+    alone = [max(of.left_out for of in each.values() if of.pairs) for each in found.values()]
+    lines += [f"- {sum(alone)} seeds of {sum(map(bool, alone))} comparisons have no partner, and are left out."] * any(
+        alone
+    )
+    return ["Families of Holm's correction:", "", *lines]
+
+
+EXPLAINED = """Runs that share a training seed are compared pair by pair. Each cell: mean difference [95% interval of
+this comparison alone], p of the t test for pairs after Holm's correction. The smallest effect is what so many pairs
+find with 80% power at the strictest level of the family."""
 
 
 def report(path: Path) -> None:
     """Write regimes.md and regimes.png beside the record's folder."""
-    table = comparisons(recorded(path))
+    found = comparisons(recorded(path))
     home = path.resolve().parent.parent
-    lines = ["| regime | claim (tables) | scored on | seeds | with | without | difference [95%] | p | Holm's p |"]
-    lines.append("|---" * 9 + "|")
-    for row in table.to_dict("records"):
-        cells = (row["regime"], row["claim"], row["stage"], row["seeds"], f"{row['better']:.3f}", f"{row['other']:.3f}")
-        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-        lines.append(f"| {' | '.join(map(str, cells))} | {gap} | {row['p']:.4f} | {row['corrected']:.4f} |")
-    title = (
-        "# Where the published effects appear\n\nMeasured with `python tests/benchmarks/regimes.py`; K-means NMI.\n\n"
-    )
-    (home / "regimes.md").write_text(title + "\n".join(lines) + "\n")
-    chart(table).savefig(home / "regimes.png")
-    print("\n".join(lines))
+    title = "# Where the published effects appear\n\nMeasured with `python tests/benchmarks/regimes.py`. "
+    (home / "regimes.md").write_text(f"{title}{EXPLAINED}\n\n{markdown(found)}\n")
+    chart(found).savefig(home / "regimes.png")
+    print(markdown(found))
 
 
 def main() -> None:
@@ -177,17 +229,19 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[42, 43, 44, 45, 46])
     parser.add_argument("--record", type=Path, default=RECORD)
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--complete", action="store_true", help="run again, of these, what has no ARI and ACC")
+    parser.add_argument("--table", action="store_true", help="write the comparisons, and train nothing")
     asked = parser.parse_args()
     if asked.table:
         return report(asked.record)
     for seed in asked.seeds:
         for regime in asked.regimes:
             for arm in asked.arms:
-                done = {(row["regime"], row["arm"], int(row["seed"])) for row in recorded(asked.record)}
+                done = {identity(row) for row in recorded(asked.record) if row.get("ari h") or not asked.complete}
                 if (regime, arm, seed) not in done:
                     row = measure(REGIMES[regime] | ARMS[arm], {"regime": regime, "arm": arm, "seed": seed})
-                    write(asked.record, [*recorded(asked.record), row])
+                    others = [old for old in recorded(asked.record) if identity(old) != identity(row)]
+                    write(asked.record, [*others, row])
                     print(row, flush=True)
 
 

@@ -86,7 +86,7 @@ class Ours(Step):
         return (self.crop if cropped_only else self.all)(self.batch, self.trainer.generator)
 
     def loss(self, x1, x2):
-        return self.trainer.loss(x1, x2, x1)["loss"]
+        return self.trainer.loss(x1, x2)["loss"]
 
 
 class AsUsual(Step):

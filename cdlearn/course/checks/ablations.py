@@ -7,7 +7,7 @@ import torch
 
 from cdlearn.config import Config
 from cdlearn.course.checks.grade import Wrong, call, checker, diagnose, number, tensor
-from cdlearn.results.tables import holm
+from cdlearn.results.compare_seeds import holm
 
 EXACT = (  # scores whose means a computer adds up without rounding
     ([0.875, 0.75, 0.8125, 0.625], [0.25, 0.5, 0.375, 0.125]),

@@ -1,4 +1,4 @@
-"""The map: t-SNE from the graph of neighbours, which is measured once and shared."""
+"""Maps: t-SNE of a few images, or of many from the graph of neighbours, which is measured once and shared."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from openTSNE import TSNEEmbedding, affinity, nearest_neighbors
 from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
 PERPLEXITY = 30.0
 FEW = 10  # images below which neighbourhoods say nothing: they are placed by their principal components
@@ -26,19 +27,23 @@ def beginning(rows: np.ndarray, seed: int) -> np.ndarray:
 
 def placed(
     rows: np.ndarray,
-    neighbours: np.ndarray,
-    distance: np.ndarray,
+    neighbours: np.ndarray | None = None,
+    distance: np.ndarray | None = None,
     seed: int = 0,
     told: Callable[[int], object] = lambda steps: None,
 ) -> np.ndarray:
     """(N, 2) float32, in no unit: near neighbours near, at any scale.
 
-    By openTSNE at every number of images: it takes the shared graph, and 5,000 images take it half the time that they
-    take scikit-learn (28 and 53 s on one busy core).
+    With a graph of neighbours by openTSNE, which shares it: 5,000 images take it half the time that they take
+    scikit-learn (28 and 53 s on one busy core). Without a graph by scikit-learn, from random places; that is for the
+    thousand images of a figure.
 
-    rows: (N, D) for the beginning; neighbours, distance: the graph (N, M). ``told`` is called with the number of steps
-    done since its last call.
+    rows: (N, D) for the beginning; neighbours, distance: the graph (N, M), or None. ``told`` is called with the number
+    of steps done since its last call, where there is a graph.
     """
+    if neighbours is None:
+        perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+        return TSNE(perplexity=perplexity, init="random", random_state=seed, n_jobs=-1).fit_transform(rows)
     start = beginning(rows, seed)
     if len(rows) < FEW:
         return start.astype(np.float32)

@@ -1,0 +1,64 @@
+"""What the Trainer asks of a method: the loss, and hooks that do nothing unless a method needs them."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Method(nn.Module):
+    """A network with its loss. A new method is one file with a subclass, and a line in METHODS.
+
+    A subclass writes :meth:`training_loss` and :meth:`represent`, and changes only the attributes and hooks that it
+    needs. Random draws come from torch's own state, which the Trainer sets in every step. What a method remembers from
+    step to step lies in its buffers, or in parameters that need no gradient, so that a resumed run takes exactly the
+    steps of an uninterrupted one.
+
+    With several processes (runtime/distributed.py), each gets its slice of the batch and returns the loss of the whole
+    batch: contrasted tensors go through ``gathered`` first, means over images through ``averaged``, random draws for
+    images through ``random_like``.
+    """
+
+    views_per_image: ClassVar[int] = 2  # random views of every image in a step; 1: the plain image only, no views
+    needs_unaugmented: ClassVar[bool] = False  # whether training_loss gets the plain images as x
+    needs_clusters: ClassVar[bool] = False  # whether it must be given config.clusters; its output is then (N, clusters)
+    has_unused_parameters: ClassVar[bool] = False  # whether some weights have no part in some steps
+    least_epochs: ClassVar[tuple[int, str]] = (1, "")  # how many its phases need, and what happens in fewer
+    has_heads: ClassVar[bool] = False  # whether untrained_output gives a control for the output
+
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss of a batch, and the terms that it consists of.
+
+        Args:
+            views: ``views_per_image`` random views, float (N, 3, S, S) in [0, 1]; none if that is 1.
+            x: the images without augmentation, likewise, if ``needs_unaugmented``; else None.
+
+        Returns:
+            Scalars by name. The first, ``loss``, is minimised; the others are reported.
+        """
+        raise NotImplementedError
+
+    def represent(self, x: Tensor) -> dict[str, Tensor]:
+        """What is evaluated: images (N, 3, S, S) -> ``backbone`` h (N, D) and ``output`` (N, K), in float32."""
+        raise NotImplementedError
+
+    def untrained_output(self, h: Tensor, reference: Tensor | None = None) -> Tensor:
+        """The control for ``output`` where ``has_heads``: that of heads that were never trained. See CD's."""
+        raise NotImplementedError
+
+    def prepare(self, images: Tensor) -> None:
+        """Called once, before the first step of a run; not when it is resumed. images: uint8 (N, 3, H, W), all."""
+
+    def begin_epoch(self, epoch: int, epochs: int, images: Tensor) -> None:
+        """Called before the first step of every epoch, where a method may look at all images, to cluster them, say.
+
+        Afterwards all processes get the weights and buffers of the first.
+        """
+
+    def begin_step(self, epoch: int, epochs: int, index: Tensor) -> None:
+        """Called before every step, also the first after a resume, so a method need not remember its phase.
+
+        index: (n,), the numbers of the images that this process will see in the step.
+        """
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Called after the optimiser's step, to move an average of the weights, say. step: counted from 0."""
