@@ -1,4 +1,7 @@
-"""The methods, one file each, all with the interface of base.Method. A new one is a new file and a line in METHODS."""
+"""The methods, one file each, all with the interface of base.Method.
+
+A new one is a new file, a line in METHODS, and its name in config.py, which does not load torch.
+"""
 
 import sys
 
