@@ -34,7 +34,12 @@ def train() -> Parser:
     made.add_argument(
         "--out", type=folder, metavar="RUN", help="folder of the run (default: runs/DATA-METHOD-PRESET-sSEED)"
     )
-    made.add_argument("--resume", type=folder, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument(
+        "--resume",
+        type=folder,
+        metavar="RUN",
+        help="go on with an interrupted run; only the machine settings may differ from then",
+    )
     made.add_argument("--skip-bad", **SHARED["--skip-bad"])
     return made
 

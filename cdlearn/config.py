@@ -115,6 +115,7 @@ class Config:
         for key in overrides:
             if key not in known:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+        overrides = options.translated(cls, overrides)  # an older command may have an older word
         if overrides.get("epochs") and "views" in overrides:
             raise UserError("epochs and views both say how long to train; give one of them")
         settings = {"preset_name": name, **PRESET_SETTINGS[name]}
@@ -194,7 +195,7 @@ class Config:
         if found < 2:
             known = "have no labels to count classes by" if images.labels is None else "are all of one class"
             raise UserError(
-                f"{self.method} must be told the number of clusters, but the images {known}; pass --clusters K"
+                f"{self.method} must be given the number of clusters, but the images {known}; pass --clusters K"
             )
         return replace(self, clusters=found)
 

@@ -118,7 +118,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         if hasattr(self, "cluster_centers_"):
             return self.cluster_centers_
         try:
-            with np.load(Path(self.run, "report-images.npz"), allow_pickle=False) as report:
+            with np.load(expanded(self.run) / "report-images.npz", allow_pickle=False) as report:
                 if str(report["stage"]) == self.stage:
                     return report["centres"]
         except (OSError, ValueError, KeyError):

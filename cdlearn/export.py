@@ -103,7 +103,7 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
     """
     missing = [name for name in ("onnx", "onnxscript") if onnx and importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or leave --onnx away")
+        raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or omit --onnx")
     run, out = folder_of(run), expanded(out)
     model, config = checkpoint.load_model(run)
     net = plain(model.backbone)

@@ -41,7 +41,7 @@ def asked_for(given: dict) -> Task:
         preset = given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")
         return Task(Config.preset(preset, **given), out, False, skip_bad)
     if out:
-        raise UserError(f"--resume writes into {resume}; leave --out away")
+        raise UserError(f"--resume writes into {resume}; omit --out")
     out = folder_of(resume)
     config, skip_bad = resumed(out, given, skip_bad)
     return Task(config, out, True, skip_bad)
@@ -70,8 +70,8 @@ def _train(arguments: list[str], launch: Launch) -> None:
         scoring.close(model, config, images, out, model.history)
     except (Interrupted, KeyboardInterrupt):
         kept = out and (out / "checkpoint.pt").exists()
-        told = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"
-        print(f"\n{told if kept else f'stopped before anything was saved; remove {out}'}", file=sys.stderr)
+        saved = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"
+        print(f"\n{saved if kept else f'stopped before anything was saved; remove {out}'}", file=sys.stderr)
         raise
     trained = sum(row["seconds"] for row in model.history)
     print(f"\ntrained {trained:.0f} s, {time.monotonic() - began:.0f} s in all; figures and scores are in {out}")

@@ -69,7 +69,7 @@ def load(
             views then enlarge: 60,000 CIFAR images at 224 px would take 9 GB and know no more.
 
     Raises:
-        UserError: naming the data set, folder or file at fault, and the mend.
+        UserError: naming the data set, folder or file at fault, and the fix.
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit}: must be at least 1")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Method(nn.Module):
-    """A network with its loss. A new method is one file with a subclass, and a line in METHODS.
+    """A network with its loss. A new method is one file with a subclass, a line in METHODS, and its name in config.py.
 
     A subclass writes :meth:`training_loss` and :meth:`represent`, and changes only the attributes and hooks that it
     needs. Random draws come from torch's own state, which the Trainer sets in every step. What a method remembers from

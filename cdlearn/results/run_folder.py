@@ -71,8 +71,8 @@ def new_run(out: Path, chosen: bool) -> Path:
     while (held := held_by(free)) or not claim(free):
         if chosen:
             whole = held in ("", "config.json")  # "": another process has just claimed it
-            mend = f"go on with --resume {out}, or choose another --out" if whole else "choose another --out"
-            raise UserError(f"{out} holds a run already ({held or 'config.json'}); {mend}")
+            fix = f"go on with --resume {out}, or choose another --out" if whole else "choose another --out"
+            raise UserError(f"{out} holds a run already ({held or 'config.json'}); {fix}")
         number += 1
         free = out.with_name(f"{out.name}-{number}")
     return free
@@ -189,7 +189,7 @@ def note_changes(out: Path, config: Config) -> None:
     changes = {name: [before[name], now[name]] for name in MACHINE if before[name] != now[name]}
     if not changes:
         return
-    told = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items())
-    print(f"going on with {told}: the last digits may differ from those of an uninterrupted run")
+    changed = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items())
+    print(f"going on with {changed}: the last digits may differ from those of an uninterrupted run")
     described |= {"config": now, "changed on resume": [*described.get("changed on resume", []), changes]}
     checkpoint.write_text(path, json.dumps(described, indent=1) + "\n")
