@@ -53,8 +53,8 @@ class Trainer:
         self.batches = prefetch.Batches(self.images, self.device)
         model = (fresh_model(config) if model is None else model).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
+        settings = dict(lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **settings)
         self.views_per_image = (
             getattr(model, "views", 2) if getattr(model, "needs_views", True) else 1
         )  # views, or the image
