@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from cdlearn.runtime.fast_small_convs import with_small_maps
+from cdlearn.runtime.fast_small_convs import SlicedConv, with_small_maps
 
 BACKBONES = ("tiny", "resnet18", "resnet34", "resnet50")
 STEMS = ("small", "imagenet")
@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out)
         self.shortcut = nn.Identity()
         if stride > 1 or channels != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            self.shortcut = nn.Sequential(SlicedConv(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)

@@ -17,7 +17,7 @@ from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.errors import UserError
-from cdlearn.runtime.fast_small_convs import SmallMapConv
+from cdlearn.runtime.fast_small_convs import SlicedConv
 
 STEMS = {  # how torchvision's network becomes ours
     "imagenet": "net.fc = torch.nn.Identity()",
@@ -127,11 +127,11 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
 
 
 def plain(backbone: nn.Module) -> nn.Module:
-    """A copy in which every convolution is PyTorch's own, in evaluation mode, weights in the usual order of memory."""
+    """A copy in evaluation mode, its convolutions PyTorch's own or sliced, weights in the usual order of memory."""
     net = copy.deepcopy(backbone).eval().to(memory_format=torch.contiguous_format)
     for module in net.modules():
-        if isinstance(module, SmallMapConv):
-            module.__class__ = nn.Conv2d  # it adds no attribute
+        if isinstance(module, SlicedConv):  # of which a strided 1x1 one stays, or training what is exported may crash
+            module.__class__ = SlicedConv if module.pointwise() > 1 else nn.Conv2d  # neither adds an attribute
     return net
 
 

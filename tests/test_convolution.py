@@ -1,5 +1,8 @@
 """Convolutions onto small maps against the library's, values and gradients."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from torch import nn
 
 from cdlearn.backbones import backbone
 from cdlearn.runtime import fast_small_convs
-from cdlearn.runtime.fast_small_convs import SmallMap, SmallMapConv, columns, with_small_maps
+from cdlearn.runtime.fast_small_convs import SlicedConv, SmallMap, SmallMapConv, columns, with_small_maps
 
 
 @pytest.mark.parametrize("wide", [1, 10_000])  # the forward pass as a product, and as the library's
@@ -72,3 +75,60 @@ def test_a_resnet_keeps_its_weights_and_the_convolutions_that_do_not_fit():
     after = with_small_maps(plain)
     assert type(after[0]) is SmallMapConv and type(after[1]) is nn.Conv2d  # the latter has a bias
     assert all(torch.equal(before[name], value) for name, value in after.state_dict().items())
+
+
+# Before strided 1x1 convolutions were sliced, this died of memory corruption or gave wrong gradients.
+NARROW = """
+import sys, torch
+from cdlearn.backbones import TinyResNet, backbone
+
+for width in range(4, 17, int(sys.argv[2])):
+    for net in (backbone("tiny", "small", width), TinyResNet(width, "imagenet")):
+        net.to(memory_format=torch.channels_last)
+        x = torch.rand(4, 3, int(sys.argv[1]), int(sys.argv[1])).contiguous(memory_format=torch.channels_last)
+        net(x).square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in net.parameters())
+print("done")
+"""
+
+
+@pytest.mark.parametrize(("size", "every"), [(96, 1), (224, 3)])
+def test_narrow_networks_train_at_any_size(size, every):
+    """In a process of its own, which the library's fault would take down."""
+    done = subprocess.run([sys.executable, "-c", NARROW, str(size), str(every)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]
+
+
+@pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet50"])
+def test_no_network_holds_a_strided_pointwise_convolution(name):
+    seen = []
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function in (F.conv2d, torch.conv2d):
+                strides = (kwargs or {}).get("stride", args[3] if len(args) > 3 else 1)
+                seen.append((args[1].shape[-1], strides[0] if isinstance(strides, tuple) else strides))
+            return function(*args, **(kwargs or {}))
+
+    net = backbone(name).eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
+            assert isinstance(module, SlicedConv)
+    with Watch(), torch.no_grad():
+        net(torch.rand(1, 3, 32, 32))
+    assert seen and (1, 2) not in seen and (1, 1) in seen
+
+
+@pytest.mark.parametrize(("bias", "groups", "stride", "sides"), [(True, 1, 2, (7, 8)), (False, 2, 3, (9, 10))])
+def test_a_sliced_convolution_is_the_strided_one(bias, groups, stride, sides):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(4, 6, 1, stride, bias=bias, groups=groups)
+    sliced = SlicedConv(4, 6, 1, stride, bias=bias, groups=groups)
+    sliced.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 4, *sides, requires_grad=True)
+    found, wanted = sliced(x), plain(x)
+    assert torch.allclose(found, wanted, atol=1e-6)
+    upstream = torch.randn_like(wanted)
+    ours = torch.autograd.grad(found, (x, sliced.weight), upstream)
+    library = torch.autograd.grad(wanted, (x, plain.weight), upstream)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, library, strict=True))

@@ -19,12 +19,12 @@ from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline
 from cdlearn.config import Config
-from cdlearn.data import NAMES
+from cdlearn.data import NAMES, folders
 from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import fingerprint
+from cdlearn.trainer import is_of
 
 NEIGHBOURS = 12  # of each image that the page is given
 OUTLIERS = 60
@@ -74,7 +74,7 @@ def analyse(
     if stage not in STAGES:
         raise UserError(f"unknown stage {stage!r}; there are {' and '.join(STAGES)}")
     model, config = checkpoint.load_model(run)
-    source = opened(asked(run, config, data, limit), Path(root), progress)
+    source = opened(asked(run, config, data, limit), Path(root), progress, folders.reading_of(run, config))
     model.to(pick_device(device), memory_format=torch.channels_last)
     kept = Cache(run / "report-cache" if cache else None, cache_key(run, source))
     parts = Pipeline(model, config, source, stage, kept, progress)
@@ -97,7 +97,7 @@ def asked(run: Path, config: Config, data: str | None, limit: int | None) -> Con
 
 def learned_from(state: dict, source: Source) -> str:
     """Whether the run saw these very images in its training."""
-    same = state.get("images") == fingerprint(source.images)
+    same = is_of(state.get("images"), source.images)
     return "these images" if same else "other images than these, or these before some were added, changed or removed"
 
 

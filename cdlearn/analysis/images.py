@@ -11,6 +11,8 @@ from torch import Tensor
 
 from cdlearn.config import Config
 from cdlearn.data import file_audit, folders, load
+from cdlearn.data.labels import labelled
+from cdlearn.data.reading import Reading
 from cdlearn.runtime.errors import UserError
 
 
@@ -19,7 +21,8 @@ class Source:
     """N images and where they came from.
 
     title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S), at the side at which they
-    are kept; size: the side of what the network sees; labels: (N,) or None; key: changes with any of the files. A named
+    are kept; size: the side of what the network sees; labels: (N,) or None; key: changes with any of the files;
+    reading: how they were read. A named
     data set has no folder, files or stock.
     """
 
@@ -33,12 +36,15 @@ class Source:
     classes: tuple[str, ...]
     stock: file_audit.Ledger | None
     key: str
+    reading: Reading
 
     def thumbnail(self, number: int, side: int) -> PIL.Image.Image:
         """Image ``number``, square, ``side`` px: from the original where that is sharper than what the network sees."""
         if side > self.images.shape[-1] and self.files:
             try:
-                return PIL.Image.fromarray(folders.decode(self.files[number], side).transpose(1, 2, 0))
+                return PIL.Image.fromarray(
+                    folders.decode(self.files[number], side, self.reading.ranges).transpose(1, 2, 0)
+                )
             except UserError:
                 pass  # gone since: better a blurred picture than none
         made = PIL.Image.fromarray(self.images[number].permute(1, 2, 0).numpy())
@@ -72,8 +78,10 @@ class Source:
         }
 
 
-def opened(config: Config, root: Path, progress: bool) -> Source:
+def opened(config: Config, root: Path, progress: bool, reading: Reading | None = None) -> Source:
     """The images that a Config names, at the size that the run's network sees.
+
+    reading: how the run reads files; None chooses by the images.
 
     Raises:
         UserError: where there is neither folder nor data set, or no image can be read.
@@ -82,22 +90,26 @@ def opened(config: Config, root: Path, progress: bool) -> Source:
     if not folder.is_dir():
         images = load(data, config.size, limit, config.seed, root=root, progress=progress, stored=config.stored)
         labels = None if images.labels is None else images.labels.numpy()
+        reading = Reading(images.images.shape[-1])
         key = hashlib.sha256(f"{data} {limit} {config.size} {config.seed} {len(images)}".encode()).hexdigest()[:16]
         names = [f"{data} {number:06d}" for number in range(len(images))]
-        return Source(data, None, names, [], images.images, config.size, labels, images.classes, None, key)
+        return Source(data, None, names, [], images.images, config.size, labels, images.classes, None, key, reading)
     stock = file_audit.take_stock(folder, limit, config.seed)
     files = stock.used
-    side = config.stored or folders.stored_side(files, config.size)  # as for the training, whose cache serves here, too
-    pixels, good = folders.decoded(files, side, True, root, progress)
-    read = set(good)
-    stock.drop({path: why(path, folder, config.size) for number, path in enumerate(files) if number not in read})
+    read = folders.read_folder(  # as for the training, whose cache serves here, too
+        folder, stock.listed, files, config.size, config.stored, True, root, progress, reading
+    )
+    good = set(read.good)
+    stock.drop({path: why(path, folder, config.size) for number, path in enumerate(files) if number not in good})
     if not good:
         raise UserError(f"none of the {len(files)} images in {folder} can be read; {stock.unreadable[0][1]}")
-    labels, classes = folders.classes_of(stock.used, folder)
-    labels = None if labels is None else labels.numpy()
+    sorted_by = labelled(stock.used, folder)
+    stock.notes += [f"{line[:1].upper()}{line[1:]}." for line in (sorted_by.line, *read.lines)]
+    labels = None if sorted_by.labels is None else sorted_by.labels.numpy()
     names = [file_audit.shown(path, folder) for path in stock.used]
-    key = folders.cache_key(stock.used, side)
-    return Source(folder.resolve().name, folder, names, stock.used, pixels, config.size, labels, classes, stock, key)
+    key = folders.cache_key(stock.used, read.reading.side, read.reading.ranges)
+    size, title, classes = config.size, folder.resolve().name, sorted_by.classes
+    return Source(title, folder, names, stock.used, read.pixels, size, labels, classes, stock, key, read.reading)
 
 
 def why(path: Path, folder: Path, size: int) -> str:

@@ -8,6 +8,7 @@ from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.motifs import MOTIFS, make_motifs
 from cdlearn.data.patches import LARGEST, PATCHES, make_patches
+from cdlearn.data.reading import Reading
 from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
 
@@ -24,12 +25,14 @@ def load(
     root: str | Path = "data",
     progress: bool = False,
     stored: int = 0,
+    reading: Reading | None = None,
 ) -> ImageSet:
     """The images of a known data set, or of any folder, at size x size pixels.
 
     Args:
         name_or_folder: one of NAMES, or a folder of images, nested or not; its first level of sub-folders, where all
-            images lie in some, are the classes.
+            images lie in some, are the classes; folders of splits and wrappers are passed through, see
+            cdlearn.data.labels.
         size: side in pixels of what the network will see. Shapes, motifs and digits are drawn at this size.
         limit: take this many images, drawn with ``seed``.
         skip_bad: leave out files and folders that cannot be read, with a count, instead of stopping at the first.
@@ -38,6 +41,8 @@ def load(
             up to twice ``size``, as far as the originals go: views are then cut from real detail, and evaluation
             shrinks (see cdlearn.augment.to_size). Downloaded sets of smaller images keep their own side, which the
             views then enlarge: 60,000 CIFAR images at 224 px would take 9 GB and know no more.
+        reading: how the run that looks at the images reads files, see :func:`cdlearn.data.folders.reading_of`; None
+            chooses by the images.
 
     Raises:
         UserError: naming the data set, folder or file at fault, and the mend.
@@ -53,7 +58,8 @@ def load(
     if name_or_folder == "motifs":
         return make_motifs(limit or MOTIFS, size, seed)
     if os.path.isdir(name_or_folder):  # pathlib raises for a name that is too long
-        return folders.load_folder(Path(name_or_folder), size, limit, seed, skip_bad, Path(root), progress, stored)
+        of = (size, limit, seed, skip_bad, Path(root), progress, stored)
+        return folders.load_folder(Path(name_or_folder), *of, reading=reading)
     if name_or_folder not in NAMES:
         if os.path.exists(name_or_folder):
             raise UserError(f"{name_or_folder} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
@@ -61,9 +67,8 @@ def load(
         name = name_or_folder if len(name_or_folder) <= 100 else f"{name_or_folder[:100]}..."
         raise UserError(f"no folder and no data set named {name!r}{hint}; known are {', '.join(NAMES)}")
     if name_or_folder == "imagenet10":
-        return folders.load_folder(
-            Path(root) / "imagenet10", size, limit, seed, skip_bad, Path(root), progress, stored, only=named.IMAGENET10
-        )
+        of = (size, limit, seed, skip_bad, Path(root), progress, stored, named.IMAGENET10, reading)
+        return folders.load_folder(Path(root) / "imagenet10", *of)
     whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, Path(root))
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))

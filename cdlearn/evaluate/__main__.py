@@ -7,14 +7,14 @@ from dataclasses import replace
 import torch
 
 from cdlearn import checkpoint
-from cdlearn.data import load
+from cdlearn.data import folders, load
 from cdlearn.evaluate import extra_metrics
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import fingerprint
+from cdlearn.trainer import is_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,8 +48,10 @@ def _evaluate(arguments: list[str]) -> None:
     wanted = replace(config, **({"limit": None} if "data" in others else {}) | others)
     wanted.check()
     shown, stored = sys.stderr.isatty(), config.stored
-    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
-    own = wanted == config and state.get("images") == fingerprint(images.images)
+    reading = folders.reading_of(run, config)
+    of = (wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad)
+    images = load(*of, progress=shown, stored=stored, reading=reading)
+    own = is_of(state.get("images"), images.images)
     if not own and not others:
         raise UserError(
             f"the images of {config.data} here are not those that {run} learned from; "

@@ -27,7 +27,7 @@ from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
+from cdlearn.trainer import check_count, fit, fresh_model, is_of
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
@@ -139,7 +139,7 @@ def scored(scores: Path, images: ImageSet) -> tuple[dict[str, dict[str, float]],
         found = {stage: found[stage] for stage in stages} | {TRAINED: dict(trained)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
-    if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
+    if not is_of(checkpoint.read(scores.with_name("checkpoint.pt")).get("images"), images.images):
         raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
     return found, labels == checksum(images.labels)
 
