@@ -1,4 +1,4 @@
-"""What it costs to recognise a folder's images: ``python tests/benchmarks/fingerprints.py [--images N] [--side PX]``."""
+"""The cost of recognising a folder's images: ``python tests/benchmarks/fingerprints.py [--images N] [--side PX]``."""
 
 import argparse
 import time
