@@ -23,7 +23,7 @@ FLOORS = (
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
-    ("course", "doctor", "estimator"),
+    ("course", "doctor", "estimator", "exported_tiny"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
 CORE = (
