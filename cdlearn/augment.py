@@ -222,8 +222,22 @@ def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, floa
     return top, left, h, w
 
 
+def central_square(images: Tensor) -> Tensor:
+    """(…, H, W) -> (…, S, S) with S the shorter side: what the network sees of an image that is not square.
+
+    The one place that decides it. Files are cut in the same way when they are decoded (cdlearn.data.decoding).
+    """
+    side = min(images.shape[-2:])
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
+
+
 def to_size(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see."""
+    """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see.
+
+    Of an image that is not square that is the :func:`central_square`.
+    """
+    images = central_square(images)
     if images.shape[-2:] == (size, size):
         return images.float() / 255
     parts = images.split(max(1, 2**24 // math.prod(images.shape[1:])))  # sources in float take four times the room

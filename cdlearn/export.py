@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from cdlearn import checkpoint
+from cdlearn.backbones import TinyResNet
 from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import guarded
@@ -61,6 +62,15 @@ net = torchvision.models.{backbone}()
 {adapted}
 net.load_state_dict(safetensors.torch.load_file("backbone.safetensors"))
 features = net.eval()(images)
+```
+
+"""
+TINY = """By backbone.py, fifty lines beside the weights that define the network (to go on training it, too):
+
+```python
+import backbone
+
+features = backbone.load()(images)
 ```
 
 """
@@ -117,6 +127,8 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
         "backbone.pt2": saved(traced),
         "README.md": card(run, config, net, onnx).encode(),
     }
+    if isinstance(net, TinyResNet):
+        contents["backbone.py"] = tiny_source(net).encode()
     if onnx:
         contents["backbone.onnx"] = as_onnx(traced)
     for name, content in contents.items():
@@ -131,6 +143,13 @@ def plain(backbone: nn.Module) -> nn.Module:
         if isinstance(module, SlicedConv):  # of which a strided 1x1 one stays, or training what is exported may crash
             module.__class__ = SlicedConv if module.pointwise() > 1 else nn.Conv2d  # neither adds an attribute
     return net
+
+
+def tiny_source(net: TinyResNet) -> str:
+    """backbone.py: exported_tiny.py with this network's width and stem."""
+    source, line = Path(__file__).with_name("exported_tiny.py").read_text(encoding="utf-8"), "WIDTH, FOLD = 32, 2"
+    before, after = source.split(line)
+    return f"{before}WIDTH, FOLD = {net.dim // 4}, {net.fold}{after}"
 
 
 def program(net: nn.Module, size: int) -> torch.export.ExportedProgram:
@@ -194,6 +213,7 @@ def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
     state = checkpoint.read(run / "checkpoint.pt")
     resnet = architecture(config, net).startswith("resnet")
     ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem]) if resnet else ""
+    ways += TINY if isinstance(net, TinyResNet) else ""
     parameters = sum(of.numel() for of in net.parameters())
     filled = dict(
         title=f"Backbone of {run.resolve().name}",

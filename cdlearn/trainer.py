@@ -57,8 +57,8 @@ class Trainer:
         model = fresh_model(config) if model is None else checked(model, config)
         model = model.to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
+        settings = dict(lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **settings)
         self.views_per_image = model.views_per_image + config.small_views
         self.views = TwoViews.of(config, model.views_per_image, config.small_views)
         self.generator = torch.Generator(self.device)

@@ -19,11 +19,11 @@ FLOORS = (
     ("backbones",),
     ("methods",),
     ("config",),
-    ("data", "checkpoint", "disentanglement", "mig_dci"),
+    ("data", "checkpoint", "disentanglement", "mig_dci", "few_labels"),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
-    ("course", "doctor", "estimator", "commands"),
+    ("course", "doctor", "estimator", "exported_tiny", "commands"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
 CORE = (
@@ -89,6 +89,6 @@ def test_no_import_of_ours_hides_in_a_function(name):
 
 def test_the_core_reads_in_one_sitting():
     lines = {name: len(FILES[f"cdlearn.{name}"].read_text().splitlines()) for name in CORE}
-    assert sum(lines.values()) < 1500, lines
+    assert sum(lines.values()) < 1550, lines
     for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, path

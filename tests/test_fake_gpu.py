@@ -188,9 +188,9 @@ def as_on_cuda(fake, monkeypatch):
             for parameter in filter(lambda p: p.requires_grad, group.param_groups[0]["params"]):
                 parameter.grad = torch.empty_like(parameter)
 
-    optimizers, adam = [], torch.optim.Adam
+    optimizers, adam = [], torch.optim.AdamW
     monkeypatch.setattr(
-        torch.optim, "Adam", lambda *given, **named: optimizers.append(adam(*given, **named)) or optimizers[-1]
+        torch.optim, "AdamW", lambda *given, **named: optimizers.append(adam(*given, **named)) or optimizers[-1]
     )
     monkeypatch.setattr(torch.Tensor, "backward", backward)
 

@@ -43,6 +43,10 @@ def clusterings(
     ks = range(2, min(LARGEST, len(rows) // PER_CLUSTER) + 1)
     if not ks:
         return Clusterings(advice=f"{len(rows)} images are too few to cluster; at least {FEWEST} are needed.")
+    kinds = k_means.distinct(rows[:: -(-len(rows) // FITTED)], max(ks))
+    if kinds < 2:
+        return Clusterings(advice=f"To this network the {len(rows):,} images are all equal: there are no clusters.")
+    ks = [k for k in ks if k <= kinds]  # more clusters than different images would stay empty
     made = {k: part(f"clusters-{k}", lambda k=k: clustered(rows, k, seed)) for k in bar(ks)}
     scored = part("silhouettes", lambda: silhouettes(rows, {k: of["of"] for k, of in made.items()}, seed))
     silhouette, chance = (dict(zip(ks, scored[name].tolist(), strict=True)) for name in ("found", "chance"))

@@ -83,12 +83,13 @@ def deep_values(path: Path) -> deep.Values | None:
         return deep.values_of(image, path)
 
 
-def decode(path: Path, size: int, ranges: deep.Ranges | None = None) -> np.ndarray:
+def decode(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None) -> np.ndarray:
     """A file -> uint8 (3, size, size) RGB: shorter side resized, centre cropped, turned upright.
 
     Transparent pixels are laid on white. Where what is visible is itself nearly white, they are laid on black.
 
     Args:
+        path: a file, or its content.
         ranges: black and white of images of more than 8 bits, those of the folder or run that the file belongs to (see
             cdlearn.data.deep). None takes this image's own, with which it cannot be compared to others.
 
@@ -98,7 +99,7 @@ def decode(path: Path, size: int, ranges: deep.Ranges | None = None) -> np.ndarr
     return noted(path, size, ranges)[0]
 
 
-def noted(path: Path, size: int, ranges: deep.Ranges | None = None) -> tuple[np.ndarray, Noted]:
+def noted(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None) -> tuple[np.ndarray, Noted]:
     """As :func:`decode`, with what was chosen for this image. A file that fails is read again without its metadata."""
     try:
         try:
@@ -106,7 +107,9 @@ def noted(path: Path, size: int, ranges: deep.Ranges | None = None) -> tuple[np.
         except deep.Unreadable:
             raise
         except Exception:
-            stripped = bare(path.read_bytes()) if stat.S_ISREG(os.stat(path).st_mode) else None
+            stripped = (
+                bare(deep.whole(path)) if isinstance(path, io.BytesIO) or stat.S_ISREG(os.stat(path).st_mode) else None
+            )
             if stripped is None:
                 raise
             with contextlib.suppress(Exception):  # then the first reason is the better one
