@@ -35,6 +35,8 @@ COMPARED = (  # variants of the one and of the other picture, and what is said o
     ("mirrored", "plain", ", once one is mirrored"),
     ("cropped", "plain", ", once one is cropped"),
     ("plain", "cropped", ", once one is cropped"),
+    ("mirrored", "cropped", ", once one is mirrored and cropped"),
+    ("cropped", "mirrored", ", once one is mirrored and cropped"),
 )
 VARIANTS = ("plain", "mirrored", "cropped")
 
