@@ -88,6 +88,11 @@ def report() -> Parser:
         metavar="NAME",
         help=f"features to measure distances between: {', '.join(STAGES)} (default: {STAGES[0]})",
     )
+    made.add_argument("--link", action="store_true", help="let the page link to the original files, where they are now")
+    made.add_argument(
+        "--since", type=folder, metavar="RUN", help="a run with an earlier report: what is new since then"
+    )
+    made.add_argument("--label-studio", metavar="PREFIX", help="also write a CSV of tasks; PREFIX + file = its address")
     return made
 
 

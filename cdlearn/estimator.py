@@ -1,7 +1,6 @@
 """A trained run in scikit-learn's manner: ``cdlearn.load(RUN)`` turns images into features for its estimators."""
 
 import copy
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.pipeline import Pipeline
 
 from cdlearn import checkpoint, few_labels, k_means
-from cdlearn.analysis import STAGES, clusters, neighbours
+from cdlearn.analysis import STAGES, clusters, names, neighbours
 from cdlearn.config import Config
 from cdlearn.data.folders import reading_of
 from cdlearn.data.inputs import blocks
@@ -231,18 +230,10 @@ class Encoder(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output.
 
+
         Heads that were named in the report's page (RUN/names.json) have these names.
         """
         if self.stage == "backbone":
             return np.array([f"h{number}" for number in range(self.n_features_out_)], object)
-        given = self._names_of_heads()
-        names = [given.get(str(number)) or f"head_{number}" for number in range(self.n_features_out_)]
-        twice = {name for name in names if names.count(name) > 1}
-        return np.array([f"{name} (head_{i})" if name in twice else name for i, name in enumerate(names)], object)
-
-    def _names_of_heads(self) -> dict[str, str]:
-        try:
-            heads = json.loads((self._folder() / "names.json").read_text(encoding="utf-8"))["heads"]
-            return {number: name for number, name in heads.items() if isinstance(name, str) and name.strip()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+        given = names.read(self._folder())["heads"]
+        return np.array(names.columns(range(self.n_features_out_), given), object)
