@@ -1,4 +1,4 @@
-"""Two random views, or more, of every image of a batch, in one pass, on the batch's device.
+"""Two or more random views of a whole batch at once, of one or several sizes, on the batch's device.
 
 All is drawn first, for each view of each image by itself, and then applied to the whole batch (image_ops.py).
 """
@@ -40,7 +40,7 @@ class TwoViews:
     """Random resized crop, flip, colour jitter, grayscale, blur: the augmentation of SimCLR and CC.
 
     ``TwoViews(...)(batch, generator)`` takes uint8 (N, 3, H, W) and returns two float32 (N, 3, size, size) in [0, 1],
-    or ``count`` of them.
+    or ``count`` of them, and ``small`` views of another size and crop behind them (multi-crop; Caron et al., 2020).
     Each view of each image has its own random draws. The same generator state gives the same views.
 
     Args:
@@ -51,6 +51,8 @@ class TwoViews:
         jitter, gray, blur: probabilities of colour jitter, grayscale and Gaussian blur (sigma 0.1-2 at 224 px, and
             in proportion to the size).
         both: False only resizes the first view (the paper's Tables 7 and 10).
+        count: large views; small, small_size, small_crop: number, side and crop of the small ones.
+        grow: sizes of the large views early in a run, each with the fraction of the run until which it is used.
     """
 
     def __init__(
@@ -67,6 +69,10 @@ class TwoViews:
         flip: float = 0.5,
         both: bool = True,
         count: int = 2,
+        small: int = 0,
+        small_size: int = 16,
+        small_crop: tuple[float, float] = (0.08, 0.5),
+        grow: tuple[tuple[int, float], ...] = (),
     ):
         if not 0 < crop[0] <= crop[1] <= 1:
             raise ValueError(f"crop is a range of area shares with 0 < low <= high <= 1, got {crop}")
@@ -75,34 +81,47 @@ class TwoViews:
         self.size, self.crop, self.hue, self.both, self.count = size, crop, hue, both, count
         self.strengths = (brightness, contrast, saturation)
         self.jitter, self.gray, self.blur, self.flip = jitter, gray, blur, flip
-        self.kernel = min(max(3, size // 10 | 1), 2 * size - 1)
+        self.small, self.small_size, self.small_crop, self.grow = small, small_size, small_crop, grow
 
     @classmethod
-    def of(cls, config, count: int = 2) -> "TwoViews":
-        """The views that a Config asks for."""
+    def of(cls, config, count: int = 2, small: int = 0) -> "TwoViews":
+        """The views that a Config asks for; the small ones only where ``small`` says how many."""
         names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
-        return cls(**{name: getattr(config, name) for name in names}, both=config.both_views, count=count)
+        names += ("small_size", "small_crop")
+        more = dict(both=config.both_views, count=count, small=small, grow=config.sizes())
+        return cls(**{name: getattr(config, name) for name in names}, **more)
 
     def __call__(
-        self, images: Tensor, generator: torch.Generator | None = None, rank: int = 0, ranks: int = 1
+        self, images: Tensor, generator: torch.Generator | None = None, rank: int = 0, ranks: int = 1, done: float = 1
     ) -> tuple[Tensor, ...]:
-        """The views of ``images``, which are slice ``rank`` of ``ranks``: the same views as in the whole batch."""
-        n, _, height, width = images.shape
-        sides = self.count if self.both else self.count - 1
-        draws = self.draw(sides * n * ranks, height, width, images.device, generator)
-        if ranks > 1:
-            order = torch.arange(sides * n * ranks, device=images.device).view(sides, ranks, n)
-            draws = draws.take(order[:, rank].flatten())
-        made = self.apply(images.repeat(sides, 1, 1, 1), draws).chunk(sides)
-        return made if self.both else (to_size(images, self.size), *made)
+        """The views of ``images``, which are slice ``rank`` of ``ranks``: the same views as in the whole batch.
 
-    def draw(self, m: int, height: int, width: int, device, generator=None) -> Draws:
-        """Draw everything for m views of images of height x width pixels."""
+        done: the fraction of the run that is over, for views that grow.
+        """
+        size = next((size for size, until in self.grow if done < until), self.size)
+        large = self.several(self.count - (not self.both), size, self.crop, images, generator, rank, ranks)
+        small = self.several(self.small, self.small_size, self.small_crop, images, generator, rank, ranks)
+        return (*large, *small) if self.both else (to_size(images, size), *large, *small)
+
+    def several(self, count, size, crop, images, generator, rank, ranks) -> tuple[Tensor, ...]:
+        """``count`` views of one size and crop."""
+        if not count:
+            return ()
+        n, _, height, width = images.shape
+        draws = self.draw(count * n * ranks, height, width, images.device, generator, size, crop)
+        if ranks > 1:
+            order = torch.arange(count * n * ranks, device=images.device).view(count, ranks, n)
+            draws = draws.take(order[:, rank].flatten())
+        return self.apply(images.repeat(count, 1, 1, 1), draws, size).chunk(count)
+
+    def draw(self, m: int, height: int, width: int, device, generator=None, size=None, crop=None) -> Draws:
+        """Draw everything for m views of images of height x width pixels; size and crop are the large views'."""
+        size, crop = size or self.size, crop or self.crop
 
         def uniform(*shape, low=0.0, high=1.0):
             return torch.rand(*shape, device=device, generator=generator) * (high - low) + low
 
-        top, left, h, w = draw_crops(uniform, m, height, width, self.crop)
+        top, left, h, w = draw_crops(uniform, m, height, width, crop)
         jittered = uniform(m) < self.jitter
         factors = torch.stack([uniform(m, low=1 - strength, high=1 + strength) for strength in self.strengths], 1)
         blurred = uniform(m) < self.blur
@@ -117,37 +136,43 @@ class TwoViews:
             hue_after=(uniform(m) * 4).long(),
             hue=torch.where(jittered, uniform(m, low=-self.hue, high=self.hue), 0),
             gray=uniform(m) < self.gray,
-            sigma=torch.where(blurred, uniform(m, low=0.1, high=2.0) * (self.size / 224), 0),
+            sigma=torch.where(blurred, uniform(m, low=0.1, high=2.0) * (size / 224), 0),
         )
 
-    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+    def apply(self, images: Tensor, draws: Draws, size: int | None = None) -> Tensor:
         """uint8 (M, 3, H, W) and their draws -> float32 (M, 3, size, size) in [0, 1].
 
         A CPU works on parts that fit its cache, sorted by the place of the hue (see jitter). A GPU does not, because
         it would have to wait for the numbers that this takes. Sources of twice the side cost a quarter more: 80 instead
         of 64 microseconds per view of 32 px on one thread, where a step of the tiny network takes 680 per view.
         """
+        size = size or self.size
         if images.device.type != "cpu":
-            return self.apply_part(images, draws)
+            return self.apply_part(images, draws, size)
         sort = draws.hue_after.argsort()
-        parts = sort.split(max(16, CACHED // (3 * max(self.size**2, images.shape[-2] * images.shape[-1]))))
-        made = [self.apply_part(images.index_select(0, part), draws.take(part), in_order=True) for part in parts]
+        parts = sort.split(max(16, CACHED // (3 * max(size**2, images.shape[-2] * images.shape[-1]))))
+        made = [self.apply_part(images.index_select(0, part), draws.take(part), size, in_order=True) for part in parts]
         return (torch.cat(made) if len(made) > 1 else made[0])[sort.argsort()]
 
-    def apply_part(self, images: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
+    def apply_part(self, images: Tensor, draws: Draws, size: int, in_order: bool = False) -> Tensor:
         """The same for one part; ``in_order`` says that its images are sorted by ``hue_after``."""
         _, _, height, width = images.shape
-        rows = resize_matrix(draws.top, draws.height, height, self.size)
-        columns = resize_matrix(draws.left, draws.width, width, self.size, draws.flip)
+        rows = resize_matrix(draws.top, draws.height, height, size)
+        columns = resize_matrix(draws.left, draws.width, width, size, draws.flip)
         x = apply_rows_and_columns(images / 255, rows, columns).clamp_(0, 1)
         if self.jitter:
             x = jitter(x, draws, in_order)
         if self.gray:
             x = blend(x, luma(x), 1 - draws.gray.float(), out=x)
         if self.blur:
-            matrix = blur_matrix(draws.sigma, self.size, self.kernel)
+            matrix = blur_matrix(draws.sigma, size, blur_taps(size))
             x = apply_rows_and_columns(x, matrix, matrix)
         return x
+
+
+def blur_taps(size: int) -> int:
+    """The taps of the blur at this size: a tenth of it, an odd number."""
+    return min(max(3, size // 10 | 1), 2 * size - 1)
 
 
 def jitter(x: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
@@ -197,8 +222,22 @@ def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, floa
     return top, left, h, w
 
 
+def central_square(images: Tensor) -> Tensor:
+    """(…, H, W) -> (…, S, S) with S the shorter side: what the network sees of an image that is not square.
+
+    The one place that decides it. Files are cut in the same way when they are decoded (cdlearn.data.decoding).
+    """
+    side = min(images.shape[-2:])
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
+
+
 def to_size(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see."""
+    """uint8 (N, 3, H, W) -> float32 (N, 3, size, size) in [0, 1]: what evaluation and plain views see.
+
+    Of an image that is not square that is the :func:`central_square`.
+    """
+    images = central_square(images)
     if images.shape[-2:] == (size, size):
         return images.float() / 255
     parts = images.split(max(1, 2**24 // math.prod(images.shape[1:])))  # sources in float take four times the room

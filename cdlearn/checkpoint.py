@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cdlearn.config import Config
 from cdlearn.methods import build
@@ -80,6 +80,11 @@ def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str,
         if not fine:
             raise UserError(f"the checkpoint is damaged: its {name} cannot be")
     return step, seconds, sums, history
+
+
+def all_finite(model: nn.Module) -> bool:
+    """Whether every weight and every buffer is: BatchNorm's variances can be infinite where no weight is."""
+    return bool(torch.stack([value.isfinite().all() for value in model.state_dict().values()]).all())
 
 
 def load_model(run: str | Path):

@@ -34,7 +34,12 @@ def train() -> Parser:
     made.add_argument(
         "--out", type=folder, metavar="RUN", help="folder of the run (default: runs/DATA-METHOD-PRESET-sSEED)"
     )
-    made.add_argument("--resume", type=folder, metavar="RUN", help="go on with a run that was interrupted")
+    made.add_argument(
+        "--resume",
+        type=folder,
+        metavar="RUN",
+        help="go on with an interrupted run; only the machine settings may differ from then",
+    )
     made.add_argument("--skip-bad", **SHARED["--skip-bad"])
     return made
 
@@ -83,6 +88,11 @@ def report() -> Parser:
         metavar="NAME",
         help=f"features to measure distances between: {', '.join(STAGES)} (default: {STAGES[0]})",
     )
+    made.add_argument("--link", action="store_true", help="let the page link to the original files, where they are now")
+    made.add_argument(
+        "--since", type=folder, metavar="RUN", help="a run with an earlier report: what is new since then"
+    )
+    made.add_argument("--label-studio", metavar="PREFIX", help="also write a CSV of tasks; PREFIX + file = its address")
     return made
 
 

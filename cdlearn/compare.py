@@ -35,7 +35,7 @@ def _compare(arguments: list[str]) -> None:
     if "seed" in asked:
         raise UserError("a table is run over several seeds; pass --seeds instead of --seed")
     if "method" in asked:
-        raise UserError("a table says itself which methods it compares; leave --method away")
+        raise UserError("a table names the methods that it compares; omit --method")
     paper_tables.published(number)
     make_folder(out)
     preset = asked.pop("preset", "gpu" if torch.cuda.is_available() else "laptop")

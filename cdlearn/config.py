@@ -3,7 +3,9 @@
 Nothing here imports torch at first, so that ``--help`` and a misspelt option are answered at once.
 """
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 
 from cdlearn.runtime import options
 from cdlearn.runtime.errors import UserError, did_you_mean
@@ -13,6 +15,7 @@ PRESETS = ("smoke", "laptop", "gpu", "paper")
 NAMES = ("patches", "shapes", "motifs", "digits", "cifar10", "cifar100-20", "stl10", "imagenet10")  # data sets
 METHODS = ("cd", "simclr", "cc", "centres", "ae", "dae", "vae", "byol", "vicreg", "fastsiam", "decnn", "dcgan",
            "jule", "dec", "dac", "dccm", "pica")  # fmt: skip
+MULTI_CROP = ("cd", "simclr", "cc", "byol", "vicreg", "fastsiam")  # methods that take views of several sizes
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ class Config:
     gray: float = option(0.2, "probability of a view without colour", group="views", least=0, most=1)
     blur: float = option(0.0, "probability of a blurred view", group="views", least=0, most=1)  # ImageNet-10's alone
     both_views: bool = option(True, "augment both views; without it one stays plain (Tables 7 and 10)", group="views")
+    small_views: int = option(0, "further views of every image, each small (multi-crop)", group="views", least=0)
+    small_size: int = option(16, "side in pixels of the small views", group="views", least=1, most=10_000)
+    small_crop: tuple[float, float] = option((0.08, 0.5), "smallest and largest fraction of the area in a small view",
+                                             group="views", above=0, most=1)
+    grow: str = option("", "smaller views at first: 16@0.4,24@0.75 is 16 px for 40% of the steps, 24 px until 75%",
+                       group="views", unset="--size throughout")
 
     # by views, the time of a run does not depend on the number of images
     epochs: int = option(0, "passes over the images; 0 trains nothing", group="training",
@@ -114,6 +123,7 @@ class Config:
         for key in overrides:
             if key not in known:
                 raise UserError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+        overrides = options.translated(cls, overrides)  # an older command may have an older word
         if overrides.get("epochs") and "views" in overrides:
             raise UserError("epochs and views both say how long to train; give one of them")
         if overrides.get("epochs") == 0 and "views" not in overrides:  # asked for, so there are none
@@ -137,12 +147,32 @@ class Config:
         options.check(self)
         if not self.data.strip():
             raise UserError("data is empty; it names a data set or a folder")
-        if self.crop[0] > self.crop[1]:
-            raise UserError(f"crop {self.crop}: the lower fraction of the area comes first")
+        for name in ("crop", "small_crop"):
+            if getattr(self, name)[0] > getattr(self, name)[1]:
+                raise UserError(f"{name} {getattr(self, name)}: the lower fraction of the area comes first")
         if self.freeze and not self.weights:
             raise UserError("freeze keeps the backbone as it starts, which is random here; pass --weights as well")
         if self.normalize == "imagenet" and self.backbone == "tiny":
             raise UserError("normalize imagenet is for the ResNets; tiny takes pixels as they are")
+        self.sizes()
+        for name in ("small_views", "grow"):
+            if getattr(self, name) and self.method not in MULTI_CROP:
+                known = f"leave it away, or take --method {', '.join(MULTI_CROP)}"
+                raise UserError(f"{name} {getattr(self, name)}: {self.method} takes views of one size only; {known}")
+
+    def sizes(self) -> tuple[tuple[int, float], ...]:
+        """What ``grow`` says: the sizes before ``size``, each with the fraction of the steps until which it is used.
+
+        Raises:
+            UserError: if that is not a list of sizes below ``size`` and rising fractions between 0 and 1.
+        """
+        found = [re.fullmatch(r"(\d{1,5})@(\d?\.\d+)", part.strip()) for part in self.grow.split(",") if self.grow]
+        pairs = tuple((int(each[1]), float(each[2])) if each else (0, 0.0) for each in found)
+        until = [0.0, *(fraction for _, fraction in pairs), 1.0]
+        if any(not 0 < size < self.size for size, _ in pairs) or any(a >= b for a, b in pairwise(until)):
+            needed = f"sizes below {self.size} with rising fractions of the run, as in 16@0.4,24@0.75"
+            raise UserError(f"grow {self.grow!r}: must be {needed}")
+        return pairs
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
@@ -160,9 +190,8 @@ class Config:
         for name in settings:
             if name not in known:
                 raise UserError(f"unknown setting {name!r}; a newer version of cdlearn may have made it")
-        crop = settings.get("crop", cls.crop)
-        before = {"stored": settings.get("size", cls.size)}
-        config = cls(**before | settings | {"crop": tuple(crop) if isinstance(crop, list) else crop})
+        settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+        config = cls(**{"stored": settings.get("size", cls.size)} | settings)
         config.check()
         return config
 
@@ -180,7 +209,7 @@ class Config:
         if found < 2:
             known = "have no labels to count classes by" if images.labels is None else "are all of one class"
             raise UserError(
-                f"{self.method} must be told the number of clusters, but the images {known}; pass --clusters K"
+                f"{self.method} must be given the number of clusters, but the images {known}; pass --clusters K"
             )
         return replace(self, clusters=found)
 
@@ -188,8 +217,8 @@ class Config:
         """The number of epochs over this many images; 0 if there is to be no training."""
         from cdlearn.methods import views_of  # late, because it loads torch
 
-        by_views = max(1, round(self.views / (views_of(self.method) * images))) if self.views else 0
-        return self.epochs or by_views
+        of_image = views_of(self.method) + self.small_views
+        return self.epochs or (max(1, round(self.views / (of_image * images))) if self.views else 0)
 
     def differences(self) -> dict:
         """The settings that are not at their defaults, so that a setting added later changes nothing here."""
@@ -198,7 +227,7 @@ class Config:
 
     def as_dict(self) -> dict:
         """For config.json and the checkpoint."""
-        return {**asdict(self), "crop": list(self.crop)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 MACHINE = options.in_group(Config, "machine")

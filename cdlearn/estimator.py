@@ -1,30 +1,31 @@
 """A trained run in scikit-learn's manner: ``cdlearn.load(RUN)`` turns images into features for its estimators."""
 
+import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.linear_model import LogisticRegression
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
-from torch import Tensor
 
-from cdlearn import checkpoint
-from cdlearn.analysis import STAGES, clusters, neighbours
-from cdlearn.data import ImageSet, folders
-from cdlearn.data import load as load_images
+from cdlearn import checkpoint, few_labels, k_means
+from cdlearn.analysis import STAGES, clusters, names, neighbours
+from cdlearn.config import Config
+from cdlearn.data.folders import reading_of
+from cdlearn.data.inputs import blocks
 from cdlearn.evaluate import embed
-from cdlearn.methods import needs_clusters
+from cdlearn.methods import build, needs_clusters
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.paths import expanded
 
-Images = str | Path | ImageSet | Tensor | np.ndarray | Sequence[str | Path]
+
+class NoClusters(UserError, NotFittedError):
+    """There are no clusters to predict yet; scikit-learn knows it as an estimator that is not fitted."""
 
 
 def load(run: str | Path, stage: str = "backbone", device: str = "") -> "Encoder":
@@ -41,13 +42,15 @@ def load(run: str | Path, stage: str = "backbone", device: str = "") -> "Encoder
 class Encoder(TransformerMixin, BaseEstimator):
     """Images -> features of a trained run; a transformer for scikit-learn's pipelines.
 
-    Images are a folder (every image below it, in the order of the report's table), the name of a data set, a list of
-    files, an ImageSet, or pixels: uint8 (N, H, W, 3) as in numpy or (N, 3, H, W) as in torch. The network sees the
-    central square of each.
+    Images are a folder (every image below it, in the order of the report's table), the name of a data set, a file, or
+    whatever holds several: a list, array, Series or generator of paths, bytes, PIL images or pixels, an ImageSet, a
+    DataLoader. The network sees the central square of each, and the features of an image do not depend on the others.
+
+    A pickle holds the network and the clusters, so it works where the run is not.
 
     Args:
         run: the folder of a run.
-        stage: ``backbone`` for h, ``output`` for the heads' answers.
+        stage: ``backbone`` for h, ``output`` for the heads' outputs.
         device: cpu or cuda; "" takes cuda where there is one.
     """
 
@@ -56,144 +59,181 @@ class Encoder(TransformerMixin, BaseEstimator):
         self.stage = stage
         self.device = device
 
-    def model(self) -> tuple[torch.nn.Module, object]:
-        """The network, in evaluation mode, and its Config; read from the run once."""
-        if not hasattr(self, "_model"):
-            if self.stage not in STAGES:
-                raise UserError(f"unknown stage {self.stage!r}; there are {' and '.join(STAGES)}")
-            model, config = checkpoint.load_model(self.run)
-            self._model = model.to(pick_device(self.device), memory_format=torch.channels_last), config
-        return self._model
+    def model(self) -> tuple[torch.nn.Module, Config]:
+        """The network, in evaluation mode, and its Config; read from the run once, and again when ``run`` is changed.
 
-    def __getstate__(self):
-        """Without the network: a pickled or copied Encoder reads it again from the run."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_model"}
+        Raises:
+            UserError: for an unknown stage or device, or a run that cannot be read.
+        """
+        if self.stage not in STAGES:
+            raise UserError(f"unknown stage {self.stage!r}; there are {' and '.join(STAGES)}")
+        if not isinstance(self.run, (str, os.PathLike)) or not os.fspath(self.run):
+            raise UserError(f"run is {self.run!r}; pass the folder of a run")
+        if not isinstance(self.device, str):
+            raise UserError(f"device is {self.device!r}; pass cpu, cuda or mps as text, or an empty text")
+        if getattr(self, "_kept_for", None) != os.fspath(self.run):
+            model, config = checkpoint.load_model(self._folder())
+            self._kept = model, config, reading_of(self._folder(), config)
+            self._kept_for, self._kept_on, self._report = os.fspath(self.run), None, None
+        if self._kept_on != self.device:
+            self._kept[0].to(pick_device(self.device), memory_format=torch.channels_last)
+            self._kept_on = self.device
+        return self._kept[:2]
+
+    def _folder(self) -> Path:
+        return expanded(self.run)
+
+    def __getstate__(self) -> dict:
+        """With the weights and the clusters in place of the network and the run, see :meth:`__setstate__`."""
+        state = super().__getstate__().copy()
+        if kept := state.pop("_kept", None):
+            weights = {name: of.cpu() for name, of in kept[0].state_dict().items()}
+            state["_saved"] = {"config": kept[1].as_dict(), "weights": weights, "reading": kept[2]}
+            if not hasattr(self, "cluster_centers_") and state.get("_kept_for") == os.fspath(self.run):
+                state["_report"] = getattr(self, "_report", None) or self._reported()
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        state, saved = state.copy(), state.get("_saved")
+        state.pop("_saved", None)
+        super().__setstate__(state)
+        if saved:
+            config = Config.from_dict(saved["config"])
+            model = build(config)
+            model.load_state_dict(saved["weights"])
+            self._kept, self._kept_on = (model.eval(), config, saved["reading"]), None
+
+    def __sklearn_clone__(self) -> "Encoder":
+        """Without clusters, and with the same network: it was trained, not fitted, and its run may be elsewhere."""
+        made = type(self)(**{name: copy.copy(of) for name, of in self.get_params(deep=False).items()})
+        for name in ("_kept", "_kept_for", "_kept_on", "_sklearn_output_config", "_report"):
+            if hasattr(self, name):
+                setattr(made, name, getattr(self, name))
+        return made
 
     def __sklearn_is_fitted__(self) -> bool:
         return True  # the training was the fitting
 
-    def fit(self, images: Images, y=None) -> "Encoder":
-        """Nothing is left to fit; scikit-learn's pipelines ask for it."""
+    def fit(self, images: object = None, y=None) -> "Encoder":
+        """Nothing is left to fit; scikit-learn's pipelines ask for it. Clusters are found by :meth:`cluster`."""
+        self.model()
         return self
 
-    def cluster(self, images: Images, k: int | None = None) -> "Encoder":
-        """Find clusters among ``images``, for :meth:`predict`.
+    def cluster(self, images: object, k: int | None = None) -> "Encoder":
+        """Find clusters among ``images``, for :meth:`predict`; ``labels_`` has theirs, (N,).
 
         k: their number; None takes the one that stands out (see cdlearn.analysis.clusters.advised).
 
         Raises:
             UserError: where k is not given and none stands out, or there are fewer images than clusters.
         """
-        rows, seed = neighbours.unit(self._embed(images, self.stage)), self.model()[1].seed
+        if k is not None and (not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1):
+            raise UserError(f"k is {k!r}; pass a whole number of clusters, or None for an advice")
+        rows, seed = neighbours.unit(self._embed(images)), self.model()[1].seed
         if k is None:
             found = clusters.clusterings(rows, seed)
             if not found.clear:
                 raise UserError(f"{found.advice} To cluster all the same, pass k")
             k = found.k
-        elif len(rows) < k:
-            raise UserError(f"{len(rows)} images cannot be put into {k} clusters")
-        self.cluster_centers_ = clusters.clustered(rows, k, seed)["centres"]
+        kinds = k_means.distinct(rows, int(k))
+        if kinds < k <= len(rows):
+            raise UserError(f"to this network the {len(rows)} images are of {kinds} kinds; k is {kinds} at most")
+        drawn = np.random.default_rng(seed).permutation(len(rows))[: clusters.FITTED]
+        model = clusters.fit(rows[drawn], int(k), seed)
+        order = np.argsort(-np.bincount(model.predict(rows), minlength=k), kind="stable")  # as the report numbers them
+        self.cluster_centers_ = model.cluster_centers_[order]
+        self._clusters_of = os.fspath(self.run), self.stage
+        self.labels_ = pairwise_distances_argmin(rows, self.cluster_centers_)
         return self
 
-    def transform(self, images: Images) -> np.ndarray:
+    def fit_predict(self, images: object, y=None, k: int | None = None) -> np.ndarray:
+        """The clusters that :meth:`cluster` finds among ``images``, (N,) int; they are kept for :meth:`predict`."""
+        return self.cluster(images, k).labels_
+
+    def transform(self, images: object) -> np.ndarray:
         """Features of every image, in order, float32: (N, D) of the backbone or (N, K) of the heads."""
-        return self._embed(images, self.stage)
+        return self._embed(images)
 
-    def _embed(self, images: Images, stage: str) -> np.ndarray:
+    def _embed(self, images: object, stage: str = "") -> np.ndarray:
         model, config = self.model()
-        return embed(model, pixels(images, config), config.size, amp=config.amp)[stage].numpy()
+        parts = [
+            embed(model, part, config.size, amp=config.amp)[stage or self.stage].numpy()
+            for part in blocks(images, config.size, self._kept[2], config.stored)
+        ]
+        return np.concatenate(parts)
 
-    def predict(self, images: Images) -> np.ndarray:
+    def predict(self, images: object) -> np.ndarray:
         """The number of the nearest cluster, (N,) int.
 
-        The clusters are those of :meth:`cluster`; else the method's own, where it was told their number; else those
-        that the run's report begins with. Raises UserError where there are none.
+        The clusters are those of :meth:`cluster`; else the method's own, where it was given their number; else those
+        that the run's report begins with.
+
+        Raises:
+            NoClusters: where there are none, or they are of another run or stage.
         """
         if not hasattr(self, "cluster_centers_") and needs_clusters(self.model()[1].method):
             return self._embed(images, "output").argmax(axis=1)
-        return pairwise_distances_argmin(neighbours.unit(self._embed(images, self.stage)), self.centres())
+        centres = self.centres()
+        return pairwise_distances_argmin(neighbours.unit(self._embed(images)), centres)
 
     def centres(self) -> np.ndarray:
         """(k, D) of the clusters that :meth:`predict` goes by."""
+        self.model()
         if hasattr(self, "cluster_centers_"):
+            if self._clusters_of != (os.fspath(self.run), self.stage):
+                run, stage = self._clusters_of
+                raise NoClusters(f"the clusters are of the {stage} of {run}; call cluster(images) again")
             return self.cluster_centers_
-        try:
-            with np.load(Path(self.run, "report-images.npz"), allow_pickle=False) as report:
-                if str(report["stage"]) == self.stage:
-                    return report["centres"]
-        except (OSError, ValueError, KeyError):
-            pass  # no report, or one of too few images for clusters
-        raise UserError(
-            f"{self.run} has no clusters of its {self.stage} yet; call cluster(images), or make its report: "
-            f"python -m cdlearn.report {self.run}"
+        centres, stage = getattr(self, "_report", None) or self._reported() or (None, "")
+        if stage == self.stage:
+            return centres
+        other = f", and its report is of the {stage}: load(run, stage={stage!r}) has clusters" if stage else ""
+        raise NoClusters(
+            f"{self.run} has no clusters of its {self.stage} yet{other}; call cluster(images), or make its report: "
+            f"python -m cdlearn.report {self.run} --stage {self.stage}"
         )
 
-    def linear_probe(self, images: Images, labels: Sequence) -> Pipeline:
+    def _reported(self) -> tuple[np.ndarray, str] | None:
+        """Centres of the clusters in the run's report, and their stage; None without a report or without clusters."""
+        folder = self._folder() if self._folder().is_dir() else self._folder().parent
+        try:
+            with np.load(folder / "report-images.npz", allow_pickle=False) as report:
+                return report["centres"], str(report["stage"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def linear_probe(self, images: object, labels: Sequence) -> Pipeline:
         """Images, some of them labelled -> a classifier of images: logistic regression on the features.
 
-        labels: (N,) of any kind; None, NaN, "" and -1 mean that nobody knows. The result predicts from whatever
-        ``transform`` takes; the network is not trained on.
+        labels: (N,) of any kind; None, NaN, "" and -1 mean unknown. The result predicts from whatever ``transform``
+        takes; the network is not trained on.
 
         Raises:
             UserError: for labels of another number than the images, or of fewer than two classes.
         """
-        return self._classifier(images, labels, StandardScaler(), LogisticRegression(max_iter=1000))
+        return few_labels.linear_probe(self, self._embed(images), labels)
 
-    def knn(self, images: Images, labels: Sequence, neighbours: int = 20) -> Pipeline:
-        """As :meth:`linear_probe`, by a vote of the nearest labelled images, by cosine."""
-        known = int(is_known(labels).sum())
-        return self._classifier(images, labels, Normalizer(), KNeighborsClassifier(max(1, min(neighbours, known))))
+    def knn(self, images: object, labels: Sequence, neighbours: int | None = None) -> Pipeline:
+        """As :meth:`linear_probe`, by a vote of the nearest labelled images, by cosine.
 
-    def _classifier(self, images: Images, labels: Sequence, scale, classify) -> Pipeline:
-        features, known = self._embed(images, self.stage), is_known(labels)
-        if len(known) != len(features):
-            raise UserError(f"{len(known)} labels for {len(features)} images; there must be one each, None for unknown")
-        truth = np.array([label for label, sure in zip(labels, known, strict=True) if sure])
-        if len(np.unique(truth)) < 2:
-            raise UserError("the labels name fewer than two classes; label some images of another")
-        head = Pipeline([("scale", scale), ("classify", classify)]).fit(features[known], truth)
-        return Pipeline([("encode", self), *head.steps])
+        neighbours: how many vote. None takes as many as the rarest class has labels, up to 20: with more, the vote
+        would go to the larger classes wherever the image lies.
+        """
+        return few_labels.knn(self, self._embed(images), labels, neighbours)
+
+    @property
+    def n_features_out_(self) -> int:
+        """D of the backbone or K of the heads."""
+        size = self.model()[1].size
+        return self._embed(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output."""
-        size = self.model()[1].size
-        count = self._embed(torch.zeros(1, 3, size, size, dtype=torch.uint8), self.stage).shape[1]
-        return np.array([f"{'h' if self.stage == 'backbone' else 'head_'}{number}" for number in range(count)], object)
+        """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output.
 
 
-def is_known(labels: Sequence) -> np.ndarray:
-    """bool (N,): False for None, NaN, "" and -1."""
-    return np.array(
-        [not (pd.isna(label) or (isinstance(label, str) and not label) or label == -1) for label in labels], bool
-    )
-
-
-def pixels(images: Images, config) -> Tensor:
-    """uint8 (N, 3, H, W) of whatever stands for images; files and folders at the size that the network sees.
-
-    Raises:
-        UserError: naming the folder or file that cannot be read, or the shape that pixels should have.
-    """
-    if isinstance(images, ImageSet):
-        return images.images
-    if isinstance(images, (str, Path)):
-        return load_images(images, config.size, stored=config.stored).images
-    if isinstance(images, (list, tuple)) and all(isinstance(path, (str, Path)) for path in images):
-        files = [expanded(path) for path in images]
-        side = config.stored or folders.stored_side(files, config.size) if files else config.size
-        read = np.empty((len(files), 3, side, side), np.uint8)
-        for number, path in enumerate(files):
-            read[number] = folders.decode(path, side)
-        return torch.from_numpy(read)
-    found = torch.as_tensor(np.asarray(images)) if not isinstance(images, Tensor) else images
-    if found.ndim == 4 and found.dtype == torch.uint8:
-        if found.shape[1] != 3 and found.shape[3] == 3:
-            found = found.permute(0, 3, 1, 2)
-        if found.shape[1] == 3:
-            side = min(found.shape[2:])
-            top, left = ((length - side) // 2 for length in found.shape[2:])
-            return found[:, :, top : top + side, left : left + side]  # the central square, as of files
-    raise UserError(
-        f"pixels are uint8 of shape (N, H, W, 3) or (N, 3, H, W), got {found.dtype} {tuple(found.shape)}; "
-        "a folder, a list of files or an ImageSet will do as well"
-    )
+        Heads that were named in the report's page (RUN/names.json) have these names.
+        """
+        if self.stage == "backbone":
+            return np.array([f"h{number}" for number in range(self.n_features_out_)], object)
+        given = names.read(self._folder())["heads"]
+        return np.array(names.columns(range(self.n_features_out_), given), object)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from cdlearn import checkpoint
-from cdlearn.backbones import IMAGENET_STATISTICS
+from cdlearn.backbones import IMAGENET_STATISTICS, TinyResNet
 from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import guarded
@@ -65,6 +65,15 @@ features = net.eval()({seen})
 ```
 
 """
+TINY = """By backbone.py, fifty lines beside the weights that define the network (to go on training it, too):
+
+```python
+import backbone
+
+features = backbone.load()(images)
+```
+
+"""
 EXPORTED = """By torch.export, for any number of images at once:
 
 ```python
@@ -104,7 +113,7 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
     """
     missing = [name for name in ("onnx", "onnxscript") if onnx and importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or leave --onnx away")
+        raise UserError(f"--onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or omit --onnx")
     run, out = folder_of(run), expanded(out)
     model, config = checkpoint.load_model(run)
     net = plain(model.backbone)
@@ -119,6 +128,8 @@ def export(run: Path, out: Path, onnx: bool = False) -> list[Path]:
         "backbone.pt2": saved(traced),
         "README.md": card(run, config, net, onnx).encode(),
     }
+    if isinstance(net, TinyResNet):
+        contents["backbone.py"] = tiny_source(net).encode()
     if onnx:
         contents["backbone.onnx"] = as_onnx(traced)
     for name, content in contents.items():
@@ -133,6 +144,13 @@ def plain(backbone: nn.Module) -> nn.Module:
         if isinstance(module, SlicedConv):  # of which a strided 1x1 one stays, or training what is exported may crash
             module.__class__ = SlicedConv if module.pointwise() > 1 else nn.Conv2d  # neither adds an attribute
     return net
+
+
+def tiny_source(net: TinyResNet) -> str:
+    """backbone.py: exported_tiny.py with this network's width and stem."""
+    source, line = Path(__file__).with_name("exported_tiny.py").read_text(encoding="utf-8"), "WIDTH, FOLD = 32, 2"
+    before, after = source.split(line)
+    return f"{before}WIDTH, FOLD = {net.dim // 4}, {net.fold}{after}"
 
 
 def program(net: nn.Module, size: int) -> torch.export.ExportedProgram:
@@ -205,6 +223,7 @@ def card(run: Path, config: Config, net: nn.Module, onnx: bool) -> str:
         normalized = "which backbone.pt2 normalises by ImageNet's mean and std by itself"
         seen = "torchvision.transforms.functional.normalize(images, {mean}, {std})".format(**described(config, net))
     ways = RESNET.format(backbone=config.backbone, adapted=STEMS[config.stem], seen=seen) if resnet else ""
+    ways += TINY if isinstance(net, TinyResNet) else ""
     start = state.get("weights")
     parameters = sum(of.numel() for of in net.parameters())
     filled = dict(

@@ -1,11 +1,13 @@
 """The losses of Contrastive Disentangling (Jiang et al., 2024, Eq. 1-11) as pure functions.
 
 One function, :func:`nt_xent`, does the contrastive work at both levels: rows of ``z`` are images,
-columns of ``y`` are feature heads. Beside the published heads stand two changes to them: heads compared by correlation,
+columns of ``y`` are feature heads. :func:`over_pairs` takes any loss of two views to more of them. Beside the published
+heads stand two changes to them: heads compared by correlation,
 and the entropy of each head's mean answer.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +86,21 @@ def feature_loss(y1: Tensor, y2: Tensor, temperature: float = 1.0, similarity: s
     return nt_xent(y1.T, y2.T, temperature, CONSTANT)
 
 
+def over_pairs(loss: Callable, views: Sequence[Tensor], *settings, large: int = 2) -> Tensor:
+    """The mean of ``loss(a, b, *settings)`` over all pairs of one of the first ``large`` views and any other view.
+
+    Small views show a part of an image, so they are compared with large ones, not with each other (multi-crop; Caron et
+    al., 2020). Two views are one pair; with n small ones beside two large there are 1 + 2n.
+
+    Raises:
+        ValueError: for fewer than two views.
+    """
+    if len(views) < 2:
+        raise ValueError("a pair needs at least 2 views")
+    found = [loss(a, b, *settings) for place, a in enumerate(views[:large]) for b in views[place + 1 :]]
+    return sum(found) / len(found)
+
+
 def normalized_entropy(logits: Tensor) -> Tensor:
     """Eq. 9 and 10: mean binary entropy of the heads, divided by ln 2, so between 0 and 1.
 
@@ -136,14 +153,31 @@ def cd_loss(
     Raises:
         ValueError: for an unknown similarity or entropy.
     """
+    settings = (alpha, instance_temperature, feature_temperature, heads_similarity, entropy_of)
+    return cd_loss_of_views((z1, z2), (logits1, logits2), *settings)
+
+
+def cd_loss_of_views(
+    z: Sequence[Tensor],
+    logits: Sequence[Tensor],
+    alpha: float = 1.0,
+    instance_temperature: float = 0.5,
+    feature_temperature: float = 1.0,
+    heads_similarity: str = "cosine",
+    entropy_of: str = "outputs",
+) -> dict[str, Tensor]:
+    """:func:`cd_loss` of two large views and any number of small ones behind them: z (N, d), logits (N, K) of each.
+
+    Both contrasts are averaged over the pairs of :func:`over_pairs`, the entropy over all views.
+    """
     if entropy_of not in ENTROPIES:
         raise ValueError(f"unknown entropy_of {entropy_of!r}; there are {', '.join(ENTROPIES)}")
-    with torch.autocast(z1.device.type, enabled=False):
-        y1, y2 = (torch.sigmoid(at_least_float32(logits)) for logits in (logits1, logits2))
-    instance = instance_loss(z1, z2, instance_temperature)
-    feature = feature_loss(y1, y2, feature_temperature, heads_similarity)
+    with torch.autocast(z[0].device.type, enabled=False):
+        y = [torch.sigmoid(at_least_float32(each)) for each in logits]
+    instance = over_pairs(instance_loss, z, instance_temperature)
+    feature = over_pairs(feature_loss, y, feature_temperature, heads_similarity)
     entropy_by = normalized_entropy if entropy_of == "outputs" else mean_entropy
-    entropy = (entropy_by(logits1) + entropy_by(logits2)) / 2
+    entropy = sum(map(entropy_by, logits)) / len(logits)
     return {
         "loss": instance + feature - alpha * entropy,
         "instance": instance,

@@ -6,9 +6,12 @@ if __name__ == "__main__":
     commands.answer_early(commands.report)
 
 import contextlib
+import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from cdlearn.analysis import analyse, export_table
 from cdlearn.pages.build import build
@@ -31,10 +34,15 @@ def _report(arguments: list[str]) -> None:
     if asked.out or asked.run.is_dir():
         check_out(out)
     try:
-        found = analyse(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress)
+        found = analyse(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress, since=asked.since)
+        if asked.link:
+            found = replace(found, contents=replace(found.contents, link=link(found.folder, out)))
         with saving(out):
             page = build(found.contents, out, progress=progress)
             tables = export_table.write(found, out.with_name(f"{out.stem}-images"))
+            if asked.label_studio is not None:
+                tasks = out.with_name(f"{out.stem}-label-studio.csv")
+                tables.append(export_table.label_studio(found, tasks, asked.label_studio))
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from what is kept in {asked.run / 'report-cache'}", file=sys.stderr)
         raise
@@ -43,6 +51,21 @@ def _report(arguments: list[str]) -> None:
     print("\n".join(str(path) for path in (page, *tables)))
     if not any(path.suffix == ".parquet" for path in tables):
         print("the table comes as Parquet, too, once pyarrow is installed: pip install pyarrow")
+
+
+def link(folder: Path | None, out: Path) -> str:
+    """The address of the originals' folder as the page at ``out`` has to write it, with a slash at its end.
+
+    Raises:
+        UserError: for a named data set, and where no relative way leads there (another drive).
+    """
+    if folder is None:
+        raise UserError("--link needs a folder of images; a named data set has no files to link to")
+    try:
+        way = os.path.relpath(folder.resolve(), out.parent.resolve())
+    except ValueError as error:
+        raise UserError(f"--link: no relative way leads from {out.parent} to {folder}; choose another --out") from error
+    return quote(Path(way).as_posix(), safe="/", errors="surrogateescape") + "/"
 
 
 def check_out(out: Path) -> None:
@@ -82,6 +105,9 @@ def summary(found: Contents, seconds: float) -> list[str]:
         f"heads to look at first: {', '.join(map(str, few)) or 'none'}",
         f"clusters: {found.advice}",
         f"near-duplicates, in groups: {', '.join(tiers)}",
+        f"strangest: {', '.join(f'{found.files[i]} ({reason})' for i, _, reason in found.outliers[:3]) or 'none'}",
+        *[f"{name}: {says}" for name, says in found.tests.items()],
+        *([found.since["says"]] if found.since else []),
         f"made in {seconds:.0f} s",
     ]
 

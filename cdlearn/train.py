@@ -50,7 +50,7 @@ def asked_for(given: dict) -> Task:
         config = Config.preset(preset, **given)
         return Task(config, out, False, skip_bad, frozenset(config.as_dict()) - set(given))
     if out:
-        raise UserError(f"--resume writes into {resume}; leave --out away")
+        raise UserError(f"--resume writes into {resume}; omit --out")
     out = folder_of(resume)
     config, skip_bad = resumed(out, given, skip_bad)
     return Task(config, out, True, skip_bad)
@@ -83,8 +83,8 @@ def _train(arguments: list[str], launch: Launch) -> None:
         scoring.close(model, config, images, out, model.history)
     except (Interrupted, KeyboardInterrupt):
         kept = out and (out / "checkpoint.pt").exists()
-        told = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"
-        print(f"\n{told if kept else f'stopped before anything was saved; remove {out}'}", file=sys.stderr)
+        saved = f"saved; go on with: {launch.command} -m cdlearn.train --resume {out}"
+        print(f"\n{saved if kept else f'stopped before anything was saved; remove {out}'}", file=sys.stderr)
         raise
     trained = sum(row["seconds"] for row in model.history)
     if not epochs:

@@ -2,9 +2,9 @@
 
 import math
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from cdlearn import checkpoint, pretrained
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
+from cdlearn.data.fingerprint import fingerprint, is_of
 from cdlearn.methods import build, warn_about_phases
 from cdlearn.methods.base import Method
 from cdlearn.progress import progress_bar, show
@@ -54,13 +55,13 @@ class Trainer:
         tune(self.device)
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
-        model = fresh_model(config) if model is None else checked(model)
+        model = fresh_model(config) if model is None else checked(model, config)
         model = model.to(self.device, memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        decay = dict(weight_decay=config.weight_decay, decoupled_weight_decay=True)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True, **decay)
-        self.views_per_image = model.views_per_image
-        self.views = TwoViews.of(config, self.views_per_image)
+        settings = dict(lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **settings)
+        self.views_per_image = model.views_per_image + config.small_views
+        self.views = TwoViews.of(config, model.views_per_image, config.small_views)
         self.generator = torch.Generator(self.device)
         self.network = distributed.replicated(self.model, self.model.training_loss)
         self.precision = autocast(self.device, config.amp)  # asked once: the question would cut a compiled graph
@@ -79,7 +80,7 @@ class Trainer:
         index = self.index(self.step)
         batch = self.batches(index, self.following())
         self.begin_step(index)
-        views, x = self.views_of(batch)
+        views, x = self.views_of(batch, self.step / self.steps)
         terms = self.loss(*views, x=x)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -90,6 +91,11 @@ class Trainer:
             self.sums[name] = self.sums.get(name, 0) + value.detach()
         self.step += 1
         return terms["loss"].detach() + norm
+
+    @cached_property
+    def fingerprint(self) -> list[int]:
+        """Of the images, which never change."""
+        return fingerprint(self.images)
 
     def index(self, step: int) -> Tensor:
         """The numbers of the images that this process sees in a step; their order is another in every epoch."""
@@ -117,13 +123,16 @@ class Trainer:
         self.model.begin_step(epoch, self.epochs, index)
         self.begun = self.step
 
-    def views_of(self, batch: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """What the method looks at: random views of a batch, and the images without augmentation, where needed."""
+    def views_of(self, batch: Tensor, done: float) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What the method looks at: random views of a batch, and the images without augmentation, where needed.
+
+        done: the fraction of the run that is over, which decides the size of views that grow.
+        """
         x = to_size(batch, self.config.size) if self.model.needs_unaugmented else None
         if self.views_per_image == 1:
             return (), x
         rng.set_stream(self.generator, self.config.seed, "views", self.step)
-        return self.views(batch, self.generator, distributed.rank(), distributed.ranks()), x
+        return self.views(batch, self.generator, distributed.rank(), distributed.ranks(), done), x
 
     def loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
         """The terms of the method's loss, in the precision of the run."""
@@ -143,22 +152,23 @@ class Trainer:
                 self.views.apply_part, self.network = plain
 
     def compile(self) -> None:
-        """Let torch.compile make one graph of the views and one of the loss, when they are first called."""
+        """Let torch.compile make a graph of the views and one of the loss for every size, when it is first seen."""
         self.views.apply_part = compiling.compiled(self.views.apply_part)
         self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 
     def trial(self) -> None:
-        """The gradient of the next step, for compiling to fail here rather than within the run."""
-        index = self.index(self.step)
+        """The gradient of the next step at every size to come, for compiling to fail here and not within the run."""
+        index, done = self.index(self.step), self.step / self.steps
         self.begin_step(index)
-        views, x = self.views_of(self.images[index].to(self.device))
-        self.loss(*views, x=x)["loss"].backward()
+        for later in (done, *(until for _, until in self.views.grow if until > done)):
+            views, x = self.views_of(self.images[index].to(self.device), later)
+            self.loss(*views, x=x)["loss"].backward()
 
     def state(self) -> dict:
         """For the checkpoint: tensors, numbers and strings only."""
         return {
             "config": self.config.as_dict(),
-            "images": fingerprint(self.images),
+            "images": self.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -175,9 +185,10 @@ class Trainer:
         step, seconds, sums, history = checkpoint.progress(state)
         saved, mine = Config.from_dict(state.get("config")).as_dict(), self.config.as_dict()
         for name in mine:
-            if name not in MACHINE and saved[name] != mine[name]:
+            # a folder may have moved: what it is called says less of the images than their fingerprint
+            if name not in (*MACHINE, "data") and saved[name] != mine[name]:
                 raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-        if state.get("images") != fingerprint(self.images):
+        if not is_of(state.get("images"), self.images):
             raise UserError("the images differ from those at the start of the run; restore them or start a new run")
         try:
             if step > self.steps or len(history) != step // self.steps_per_epoch:
@@ -190,17 +201,6 @@ class Trainer:
         self.step, self.seconds, self.history = step, seconds, list(history)
         self.start = state.get("weights", {})
         self.sums = {name: value.to(self.device) for name, value in sums.items()}
-
-
-def fingerprint(images: Tensor) -> list[int]:
-    """The number of images (N, 3, H, W) and a checksum of up to 256 of them, to recognise them."""
-    some = images[:: max(1, len(images) // 256)]
-    return [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
-
-
-def all_finite(model: nn.Module) -> bool:
-    """Whether every weight and every buffer is: BatchNorm's variances can be infinite where no weight is."""
-    return bool(torch.stack([value.isfinite().all() for value in model.state_dict().values()]).all())
 
 
 def check_count(config: Config, images: int) -> None:
@@ -216,19 +216,18 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
 
-def checked(model: nn.Module) -> Method:
-    """``model``. Raises UserError if it is no Method."""
+def checked(model: nn.Module, config: Config) -> Method:
+    """``model``. Raises UserError if it is no Method, or does not take the views that are asked for."""
+    kind = type(model).__name__
     if not isinstance(model, Method):
-        kind = type(model).__name__
         raise UserError(f"{kind} is no method of cdlearn; make it a subclass of cdlearn.methods.Method")
+    if (config.small_views or config.grow) and not model.multi_crop:
+        raise UserError(f"{kind} takes views of one size only; leave small_views and grow away, or set its multi_crop")
     return model
 
 
 def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
-    """The model that a run starts from, on its device: weights of the seed, or ``start`` for the backbone's.
-
-    Without a start, also the random network.
-    """
+    """What a run starts from, on its device: weights of the seed, as of the random network, ``start`` in the backbone."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config, start and start.put_into).to(pick_device(config.device))
 
@@ -269,9 +268,10 @@ def fit(
         config = start.settled(config)
         model = fresh_model(config, start)
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
-    trainer.start = start.described(config) if start else {}
     if resume:
         trainer.restore(state)
+    elif start:
+        trainer.start = start.described(config)
     if distributed.rank() > 0:
         out, progress = None, False
     warn_about_phases(config.method, trainer.epochs)
@@ -294,7 +294,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
             ended = trainer.step % trainer.steps_per_epoch == 0
             to_save = out is not None and (bool(stop) or save_is_due(trainer, time.monotonic() - saved))
             # a finite gradient can still make too large a step; broken weights must not replace the good ones on disk
-            if not finite or (to_save and not all_finite(trainer.model)):
+            if not finite or (to_save and not checkpoint.all_finite(trainer.model)):
                 epoch = (trainer.step - 1) // trainer.steps_per_epoch + 1
                 raise UserError(
                     f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch}); "

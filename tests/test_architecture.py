@@ -19,12 +19,12 @@ FLOORS = (
     ("backbones",),
     ("methods",),
     ("config",),
-    ("data", "checkpoint", "pretrained", "disentanglement", "mig_dci"),
+    ("data", "checkpoint", "pretrained", "disentanglement", "mig_dci", "few_labels"),
     ("progress",),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
-    ("course", "doctor", "estimator", "commands"),
+    ("course", "doctor", "estimator", "exported_tiny", "commands"),
 )
 COMMANDS = ("train", "compare", "report", "export", "evaluate.__main__", "doctor.__main__")
 CORE = (
@@ -90,6 +90,6 @@ def test_no_import_of_ours_hides_in_a_function(name):
 
 def test_the_core_reads_in_one_sitting():
     lines = {name: len(FILES[f"cdlearn.{name}"].read_text().splitlines()) for name in CORE}
-    assert sum(lines.values()) < 1400, lines
+    assert sum(lines.values()) < 1550, lines
     for path in FILES.values():
         assert len(path.read_text().splitlines()) <= 350, path

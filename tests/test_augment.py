@@ -148,7 +148,7 @@ def test_parts_of_a_batch_are_the_batch_and_stay_in_its_order(images, monkeypatc
     views = TwoViews(16, blur=0.5, jitter=jitter)
     many = images.repeat(64 // len(images) + 1, 1, 1, 1)[:64]
     draws = views.draw(64, *many.shape[-2:], "cpu", torch.Generator().manual_seed(0))
-    whole = views.apply_part(many, draws)
+    whole = views.apply_part(many, draws, views.size)
     monkeypatch.setattr(augment, "CACHED", 1)  # parts of 16, the fewest
     assert torch.equal(views.apply(many, draws), whole)
     assert len({view.sum().item() for view in whole}) > 32  # enough different views for a lost order to show
@@ -166,4 +166,6 @@ def test_the_views_compile_whole_as_the_gpu_preset_asks(images, blur):
     batch = images.repeat(2, 1, 1, 1)
     draws = views.draw(len(batch), 40, 48, "cpu", torch.Generator().manual_seed(0))
     compiled = torch.compile(views.apply_part, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(batch, draws), views.apply_part(batch, draws), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        compiled(batch, draws, views.size), views.apply_part(batch, draws, views.size), atol=1e-5, rtol=0
+    )

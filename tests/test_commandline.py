@@ -332,7 +332,7 @@ def test_the_versions_of_all_that_results_depend_on_are_kept(run):
     assert versions["pillow"] == PIL.__version__ and versions["scikit-learn"] == sklearn.__version__
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "report", "export"])
+@pytest.mark.parametrize("command", ["train", "compare", "report", "export", "evaluate"])
 @pytest.mark.parametrize("words", [["--help"], ["--seeed", "3"]], ids=" ".join)
 def test_help_and_a_misspelt_option_do_not_wait_for_torch(command, words):
     call = [sys.executable, "-X", "importtime", "-m", f"cdlearn.{command}", *words]

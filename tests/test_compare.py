@@ -314,7 +314,7 @@ def test_a_half_finished_run_is_taken_up(here, monkeypatch):
         (["--table", "4", "--data", "shape"], "did you mean shapes?"),
         (["--table", "4", "--seed", "1"], "--seeds instead of --seed"),
         (["--table", "4", "--tabel", "4"], "did you mean --table?"),
-        (["--table", "4", "--method", "cd"], "leave --method away"),
+        (["--table", "4", "--method", "cd"], "omit --method"),
         (["--table", "4", "--seconds", "0"], "must be positive"),
         (["--table", "4", "--seconds", "9", "--epochs", "2"], "give one of them"),
         ([], "--table"),

@@ -104,9 +104,10 @@ def test_large_folders_are_decoded_once_into_a_mapped_file(pictures, tmp_path, m
     with pytest.raises(pytest.fail.Exception, match="decoded twice"):
         data.load(str(pictures), 16, root=root, stored=16)
     assert sorted(p.suffix for p in (root / "decoded").glob("[!.]*")) == [
+        ".json",
         ".npy",
         ".npy",
-    ]  # nothing half written is left
+    ]  # nothing half-written
 
 
 def test_digits_come_with_scikit_learn():

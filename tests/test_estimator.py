@@ -53,7 +53,6 @@ def test_it_is_one_of_scikit_learns_own(run, images):
     encoder = cdlearn.load(run)
     again = pickle.loads(pickle.dumps(encoder))
     assert np.array_equal(again.transform(images), encoder.transform(images))
-    assert len(pickle.dumps(encoder)) < 1000, "the run is named, not carried along"
     assert clone(encoder).set_params(stage="output").transform(images).shape == (48, 16)
     named = clone(encoder).set_output(transform="pandas").transform(images)
     assert list(named.columns[:2]) == ["h0", "h1"]
@@ -63,7 +62,7 @@ def test_it_is_one_of_scikit_learns_own(run, images):
 
 def test_clusters_come_from_images_from_the_report_or_not_at_all(run, images, tmp_path):
     encoder = cdlearn.load(run)
-    with pytest.raises(UserError, match=r"call cluster\(images\), or make its report: python -m cdlearn.report"):
+    with pytest.raises(UserError, match=r"call cluster\(images\), or .*cdlearn.report .* --stage backbone"):
         encoder.predict(images)
     assert set(clone(encoder).cluster(images, 3).predict(images)) == {0, 1, 2}
     with pytest.raises(UserError, match="48 images cannot be put into 50"):
@@ -72,7 +71,7 @@ def test_clusters_come_from_images_from_the_report_or_not_at_all(run, images, tm
     assert report.main([str(run), "--data", str(tmp_path / "files")]) == 0
     with np.load(run / "report-images.npz") as rows:
         assert encoder.predict(tmp_path / "files").tolist() == rows["cluster"].tolist()
-    with pytest.raises(UserError, match="no clusters of its output"):
+    with pytest.raises(UserError, match=r"no clusters of its output yet, and .* of the backbone.*--stage output"):
         cdlearn.load(run, stage="output").predict(images)
 
 
@@ -108,8 +107,6 @@ def test_wrong_labels_and_pixels_are_named(run, images):
         encoder.linear_probe(images, [0, 1, 2])
     with pytest.raises(UserError, match="fewer than two classes"):
         encoder.knn(images, [1] * 10 + [None] * 38)
-    with pytest.raises(UserError, match=r"uint8 of shape .* got torch.float64 \(2, 16, 16, 3\)"):
-        encoder.transform(np.zeros((2, 16, 16, 3)))
     with pytest.raises(UserError, match="unknown stage"):
         cdlearn.load(run, stage="top")
     with pytest.raises(UserError, match="no checkpoint"):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_a_stranger_gets_the_same_features_in_every_way_that_the_readme_shows(ex
         model, config = checkpoint.load_model(run)
         expected = embed(model, pixels, config.size, amp=False)["backbone"].numpy()
         ways = sorted(out.glob("features-*.npy"))
-        assert len(ways) == (1 if out.name == "tiny" else 2)
+        assert len(ways) == 2
         for way in ways:
             assert np.allclose(np.load(way), expected, atol=1e-4), way
 
@@ -78,6 +79,38 @@ def test_the_three_lines_of_the_card_load_a_resnet_strictly_into_torchvisions_ow
     x = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(there["net"].eval()(x), net(x), atol=1e-5)
+
+
+ALONE = """
+import sys
+import backbone, numpy, torch
+net = backbone.load()
+with torch.no_grad():
+    numpy.save("alone.npy", net(torch.from_numpy(numpy.load("images.npy"))).numpy())
+net.train()(torch.from_numpy(numpy.load("images.npy"))).sum().backward()
+assert net.stem[0].weight.grad.abs().sum() > 0
+assert "cdlearn" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "side"),
+    [({}, 16), ({"width": 12, "stem": "imagenet"}, 30), ({"method": "cc", "clusters": 2, "batch_size": 4}, 33)],
+)
+def test_the_tiny_backbone_stands_alone_in_a_file_of_fifty_lines(tmp_path, settings, side):
+    run = run_on("shapes", tmp_path / "run", **settings)
+    assert export.main([str(run), "--out", str(tmp_path / "out")]) == 0
+    source = (tmp_path / "out" / "backbone.py").read_text()
+    assert len(source.splitlines()) <= 55 and "cdlearn" not in source
+    x = torch.rand(6, 3, side, side, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "out" / "images.npy", x.numpy())
+    place = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "out", env=place, timeout=200)
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        ours = checkpoint.load_model(run)[0].backbone(x).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "alone.npy"), ours, rtol=0, atol=1e-6)
 
 
 def test_nothing_of_ours_is_left_in_the_program(exported):

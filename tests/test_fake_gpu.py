@@ -80,10 +80,10 @@ def test_the_compiled_views_are_one_graph_and_the_same_views(counted, settings):
     made = trainer.Trainer(Config.preset("smoke", **SMALL, **settings, compile=True), some_images())
     images = some_images(8)
     draws = made.views.draw(8, 20, 20, CPU, torch.Generator().manual_seed(1))
-    plain = made.views.apply_part(images, draws)
+    plain = made.views.apply_part(images, draws, 16)
     made.compile()
     for _ in range(2):
-        torch.testing.assert_close(made.views.apply_part(images, draws), plain)
+        torch.testing.assert_close(made.views.apply_part(images, draws, 16), plain)
     assert counted.frame_count == 1
 
 
@@ -188,9 +188,9 @@ def as_on_cuda(fake, monkeypatch):
             for parameter in filter(lambda p: p.requires_grad, group.param_groups[0]["params"]):
                 parameter.grad = torch.empty_like(parameter)
 
-    optimizers, adam = [], torch.optim.Adam
+    optimizers, adam = [], torch.optim.AdamW
     monkeypatch.setattr(
-        torch.optim, "Adam", lambda *given, **named: optimizers.append(adam(*given, **named)) or optimizers[-1]
+        torch.optim, "AdamW", lambda *given, **named: optimizers.append(adam(*given, **named)) or optimizers[-1]
     )
     monkeypatch.setattr(torch.Tensor, "backward", backward)
 

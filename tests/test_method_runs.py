@@ -129,7 +129,7 @@ def test_the_number_of_clusters_comes_from_the_classes_or_is_asked_for():
     with pytest.raises(UserError, match="all of one class"):
         config.for_images(ImageSet(some_images(), 0 * labels))
     for method in TOLD:
-        with pytest.raises(UserError, match=f"{method} must be told the number of clusters"):
+        with pytest.raises(UserError, match=f"{method} must be given the number of clusters"):
             trainer.fit(small(method, clusters=0), some_images())
     with pytest.raises(UserError, match="48 images cannot be put into 49 clusters"):
         trainer.fit(small("cc", clusters=49), some_images())

@@ -84,6 +84,7 @@ def test_older_names_and_words_are_translated():
     older = Config.preset("smoke").as_dict()
     older["rung"] = older.pop("preset_name")
     assert Config.from_dict(older | {"entropy_of": "answers"}) == Config.preset("smoke")
+    assert Config.preset("smoke", entropy_of="answers") == Config.preset("smoke")
 
 
 def test_words_of_the_settings_are_those_of_the_rooms():

@@ -99,8 +99,8 @@ def test_unreadable_files_are_counted_and_an_image_that_goes_in_between_is_no_tr
         file.write("x")
     looked = report.analyse
 
-    def analyse_then_remove(*arguments):
-        found = looked(*arguments)
+    def analyse_then_remove(*arguments, **options):
+        found = looked(*arguments, **options)
         os.remove(os.path.join(few, "001.png"))
         return found
 

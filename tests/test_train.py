@@ -141,7 +141,9 @@ def start(*arguments, cwd):
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGKILL, -9)]
+)
 def test_stopped_from_outside_a_run_leaves_the_step_it_came_to(tmp_path, number, code):
     """The run is so long that the signal always finds it at work; the same steps are then taken here."""
     endless, run = tiny(epochs=5_000), tmp_path / "run"

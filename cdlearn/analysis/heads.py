@@ -5,7 +5,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from cdlearn.augment import TwoViews
+from cdlearn.augment import TwoViews, central_square
 from cdlearn.config import Config
 from cdlearn.disentanglement import REPEATS, without_repeats
 
@@ -29,7 +29,7 @@ def agreement(model: nn.Module, images: Tensor, config: Config, seed: int = 0, b
     views, generator = TwoViews.of(config), torch.Generator(device).manual_seed(seed)
     answers: tuple[list, list] = ([], [])
     for part in drawn.split(batch):
-        for side, view in zip(answers, views(images[part].to(device), generator), strict=True):
+        for side, view in zip(answers, views(central_square(images[part]).to(device), generator), strict=True):
             side.append(model.represent(view.contiguous(memory_format=torch.channels_last))["output"].float().cpu())
     return rank_correlation(*(torch.cat(side).numpy() for side in answers))
 

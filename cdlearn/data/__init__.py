@@ -9,6 +9,7 @@ from cdlearn.data import folders, named
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.motifs import MOTIFS, make_motifs
 from cdlearn.data.patches import LARGEST, PATCHES, make_patches
+from cdlearn.data.reading import Reading
 from cdlearn.data.shapes import SHAPES, make_shapes
 from cdlearn.runtime.errors import UserError, did_you_mean
 from cdlearn.runtime.paths import expanded
@@ -53,12 +54,14 @@ def load(
     root: str | Path = "data",
     progress: bool = False,
     stored: int = 0,
+    reading: Reading | None = None,
 ) -> ImageSet:
     """The images of a known data set, or of any folder, at size x size pixels.
 
     Args:
         name_or_folder: one of NAMES, or a folder of images, nested or not; see :func:`folder_named`. Its first level of
-            sub-folders, where all images lie in some, are the classes.
+            sub-folders, where all images lie in some, are the classes; folders of splits and wrappers are passed
+            through, see cdlearn.data.labels.
         size: side in pixels of what the network will see. Shapes, motifs and digits are drawn at this size.
         limit: take this many images, drawn with ``seed``.
         skip_bad: leave out files and folders that cannot be read, with a count, instead of stopping at the first.
@@ -67,15 +70,18 @@ def load(
             up to twice ``size``, as far as the originals go: views are then cut from real detail, and evaluation
             shrinks (see cdlearn.augment.to_size). Downloaded sets of smaller images keep their own side, which the
             views then enlarge: 60,000 CIFAR images at 224 px would take 9 GB and know no more.
+        reading: how the run that looks at the images reads files, see :func:`cdlearn.data.folders.reading_of`; None
+            chooses by the images.
 
     Raises:
-        UserError: naming the data set, folder or file at fault, and the mend.
+        UserError: naming the data set, folder or file at fault, and the fix.
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit}: must be at least 1")
     folder, root = folder_named(name_or_folder), expanded(root)
     if folder:
-        return folders.load_folder(folder, size, limit, seed, skip_bad, root, progress, stored)
+        of = (size, limit, seed, skip_bad, root, progress, stored)
+        return folders.load_folder(folder, *of, reading=reading)
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
     if name_or_folder == "patches":
@@ -83,8 +89,8 @@ def load(
     if name_or_folder == "motifs":
         return make_motifs(limit or MOTIFS, size, seed)
     if name_or_folder == "imagenet10":
-        folder = root / "imagenet10"
-        return folders.load_folder(folder, size, limit, seed, skip_bad, root, progress, stored, only=named.IMAGENET10)
+        of = (size, limit, seed, skip_bad, root, progress, stored, named.IMAGENET10, reading)
+        return folders.load_folder(root / "imagenet10", *of)
     whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, root)
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))

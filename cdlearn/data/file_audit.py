@@ -12,13 +12,14 @@ from cdlearn.data import folders
 class Ledger:
     """Where the files of a folder went. ``found`` is the sum of all the others.
 
-    used: the images, in the order of every table; ignored: ending -> number of files; unreadable: image files and why;
-    repeated: image files that a link leads to a second time, and the file that is used; left_out: image files beyond
-    the limit; notes: sentences on what else the reader should know.
+    used: the images, in the order of every table; listed: those and what a limit left out; ignored: ending -> number of
+    files; unreadable: image files and why; repeated: image files that a link leads to a second time, and the file that
+    is used; left_out: image files beyond the limit; notes: sentences on what else the reader should know.
     """
 
     found: int
     used: list[Path]
+    listed: list[Path] = field(default_factory=list)
     ignored: Counter = field(default_factory=Counter)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     repeated: list[tuple[Path, Path]] = field(default_factory=list)
@@ -55,17 +56,15 @@ def take_stock(folder: Path, limit: int | None = None, seed: int = 0) -> Ledger:
             notes.append(f"The folder {shown(path, folder)} leads to {shown(first, folder)}, which is counted already.")
         else:
             repeated.append((path, first))
-    mends = sorted({folders.MENDS[ending] for ending in listing.ignored if ending in folders.MENDS})
-    notes += [f"`pip install {mend}` lets more kinds of images be read." for mend in mends]
-    used = listing.used
-    if limit is not None and limit < len(used):
-        used = [used[i] for i in folders.draw(len(used), limit, seed).tolist()]
-        more = len(listing.used) - limit
+    notes += [f"Images that are ignored: {fix}." for fix in folders.fixes(listing.ignored)]
+    notes += [f"{line[:1].upper()}{line[1:]}." for line in listing.system_lines()]
+    used = folders.drawn(listing.used, limit, seed)
+    if more := len(listing.used) - len(used):
         notes.append(f"{more:,} images are left out: --limit {limit} draws that many with seed {seed}.")
-    notes.append("Hidden files and folders are not looked at.")
+    notes.append("Hidden files and folders, and those that systems make, are not looked at.")
     ignored = Counter({ending or "no ending": count for ending, count in listing.ignored.items()})
     found = len(listing.used) + ignored.total() + len(repeated)
-    return Ledger(found, used, ignored, [], repeated, len(listing.used) - len(used), notes)
+    return Ledger(found, used, listing.used, ignored, [], repeated, len(listing.used) - len(used), notes)
 
 
 def shown(path: Path, folder: Path) -> str:

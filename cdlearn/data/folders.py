@@ -1,20 +1,26 @@
 """A folder of images of any kind and size -> an ImageSet, and what became of every file in it."""
 
 import os
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cdlearn.data.cache import cache_key, decoded  # noqa: F401
-from cdlearn.data.decoding import ENDINGS, MENDS, decode, shorter_side  # noqa: F401
+from cdlearn.data import cache, deep
+from cdlearn.data.cache import decoded
+from cdlearn.data.cache_files import Origin, cache_key, listing_key, surveyed  # noqa: F401
+from cdlearn.data.decoding import decode, deep_values, shorter_side
+from cdlearn.data.endings import ENDINGS, MENDS, fixes  # noqa: F401
 from cdlearn.data.imageset import ImageSet
+from cdlearn.data.labels import labelled
+from cdlearn.data.listing import Listing, find_images, look_through  # noqa: F401
+from cdlearn.data.reading import Reading, reading_in
 from cdlearn.runtime.errors import UserError
 
 SAMPLED = 256  # images whose headers are read to choose the side at which all are kept
+EVEN = 2  # grey levels between the darkest and the brightest pixel of an image that shows nothing
 
 
 def draw(n: int, limit: int, seed: int) -> Tensor:
@@ -22,115 +28,11 @@ def draw(n: int, limit: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:limit].sort().values
 
 
-@dataclass
-class Listing:
-    """The files below a folder, hidden ones and hidden folders left out.
-
-    used: files with the ending of an image, sorted; whether they can be read shows when they are decoded.
-    ignored: ending ("" for none) -> how many files of other kinds.
-    repeated: links to files and folders that are reached without them, and what they lead to.
-    unreadable: folders that could not be looked into, and why.
-    """
-
-    used: list[Path] = field(default_factory=list)
-    ignored: Counter = field(default_factory=Counter)
-    repeated: list[tuple[Path, Path]] = field(default_factory=list)
-    unreadable: list[tuple[Path, str]] = field(default_factory=list)
-
-    def remarks(self) -> list[str]:
-        """A line for each kind of thing that is not used."""
-        lines = []
-        if self.ignored:
-            kinds = [f"{count:,} {ending or 'without an ending'}" for ending, count in self.ignored.most_common()]
-            kinds = kinds[:6] + [f"{len(kinds) - 6} other kinds"] * (len(kinds) > 6)
-            mends = sorted({f"pip install {MENDS[ending]}" for ending in self.ignored if ending in MENDS})
-            mend = f" (to read them: {', '.join(mends)})" if mends else ""
-            lines.append(f"ignored {files(self.ignored.total())}: {', '.join(kinds)}{mend}")
-        for what, found in (("links to what is there already", self.repeated), ("folders", self.unreadable)):
-            if found:
-                cannot = " that cannot be read" if found is self.unreadable else ""
-                more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-                lines.append(f"left out {what}{cannot}: {found[0][0]}{more}")
-        return lines
-
-
-def files(count: int) -> str:
-    """'1 file', '2 files'."""
-    return f"{count:,} file{'' if count == 1 else 's'}"
-
-
-def look_through(folder: Path, only: list[str] | None = None) -> Listing:
-    """What lies below ``folder`` (or below its sub-folders ``only``).
-
-    Links are followed when all that lies there by itself is known, so an image belongs to the folder that it lies in
-    and not to one that holds a link to it; and nothing is entered or used twice.
-
-    Raises:
-        UserError: where ``folder`` or one of ``only`` is missing.
-    """
-    found = Listing()
-    waiting = [folder / name for name in only] if only else [folder]
-    for top in waiting:
-        if not top.is_dir():
-            raise UserError(f"{top} is missing; put the images there")
-    entered: dict[str, Path] = {}  # true path of a folder -> where it was entered
-    folder_links: list[Path] = []
-    file_links: list[Path] = []
-    while waiting or folder_links:
-        if not waiting:
-            folder_links.sort(reverse=True)
-            waiting.append(folder_links.pop())
-        where = waiting.pop()
-        true = os.path.realpath(where)
-        if true in entered:
-            found.repeated.append((where, entered[true]))
-            continue
-        entered[true] = where
-        try:
-            with os.scandir(where) as entries:
-                inside = [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError as error:
-            found.unreadable.append((where, error.strerror))
-            continue
-        for entry in inside:
-            path = Path(entry.path)
-            if os.path.isdir(path) if entry.is_symlink() else entry.is_dir():
-                (folder_links if entry.is_symlink() else waiting).append(path)
-            elif path.suffix.lower() not in ENDINGS:
-                found.ignored[path.suffix.lower()] += 1
-            else:
-                (file_links if entry.is_symlink() else found.used).append(path)
-    linked: dict[str, Path] = {}
-    for path in sorted(file_links):
-        true = os.path.realpath(path)
-        home, name = os.path.split(true)
-        there = home in entered and os.path.isfile(true) and name[0] != "." and Path(name).suffix.lower() in ENDINGS
-        first = entered[home] / name if there else linked.setdefault(true, path)
-        if first == path:
-            found.used.append(path)
-        else:
-            found.repeated.append((path, first))
-    found.used.sort()
-    return found
-
-
-def find_images(folder: Path, only: list[str] | None = None, skip_bad: bool = False) -> list[Path]:
-    """Every image file below ``folder``, sorted; prints a line for each kind of file that is left out.
-
-    Raises:
-        UserError: where there is none, or a folder cannot be looked into and ``skip_bad`` does not allow for it.
-    """
-    found = look_through(folder, only)
-    if found.unreadable and not skip_bad:
-        path, reason = found.unreadable[0]
-        raise UserError(f"cannot look into {path} ({reason}); change its rights, or pass --skip-bad to leave it out")
-    remarks = found.remarks()
-    if not found.used:
-        also = f" ({'; '.join(remarks)})" if remarks else ""
-        raise UserError(f"no image in {folder}{also}; the endings looked for are {' '.join(sorted(ENDINGS))}")
-    for line in remarks:
-        print(line)
-    return found.used
+def drawn(paths: list[Path], limit: int | None, seed: int) -> list[Path]:
+    """The images that a limit leaves."""
+    if limit is None or limit >= len(paths):
+        return paths
+    return [paths[i] for i in draw(len(paths), limit, seed).tolist()]
 
 
 def stored_side(paths: list[Path], size: int) -> int:
@@ -151,6 +53,70 @@ def stored_side(paths: list[Path], size: int) -> int:
     return min(2 * size, max(int(np.median(sides)), min(size, max(sides))))
 
 
+@dataclass(frozen=True)
+class Folder:
+    """The images of a folder as they were read. files: those that could be; lines: what was chosen, for the reader."""
+
+    pixels: Tensor
+    good: list[int]
+    files: list[Path]
+    reading: Reading
+    lines: list[str]
+
+
+def read_folder(
+    folder: Path,
+    listed: list[Path],
+    used: list[Path],
+    size: int,
+    stored: int = 0,
+    skip_bad: bool = False,
+    root: Path = Path("data"),
+    progress: bool = False,
+    reading: Reading | None = None,
+) -> Folder:
+    """The pixels of ``used``, some or all of the images ``listed`` in ``folder``.
+
+    reading: that of the run which looks at the images. None chooses: the side by ``used``, see :func:`stored_side`, and
+    black and white of deep images by all that are listed, so a limit does not change how an image is read.
+    """
+    side = stored or (reading.side if reading else stored_side(used, size))
+    found = {}
+    if reading is None:
+        found = surveyed(listed, root, 3 * len(listed) * side * side > cache.IN_MEMORY)
+        reading = Reading(side, deep.ranges_of(found))
+    reading = replace(reading, side=side)
+    origin = Origin(os.path.realpath(folder), listing_key(listed, "state"))
+    pixels, good, facts = decoded(used, side, skip_bad, root, progress, reading.ranges, origin)
+    files = [used[i] for i in good]
+    lines = [of.line(kind) for kind, of in found.items()] or ranges_lines(reading)
+    return Folder(pixels, good, files, reading, [*lines, *facts.lines(), *even_lines(pixels, files, folder)])
+
+
+def ranges_lines(reading: Reading) -> list[str]:
+    """What a run's reading does to deep images."""
+    return [
+        f"images of {kind} numbers are read as in the training: black is {black:,.6g} and white {white:,.6g}"
+        for kind, (black, white) in reading.ranges.items()
+    ]
+
+
+def even_lines(pixels: Tensor, files: list[Path], folder: Path) -> list[str]:
+    """A line where images are of one even colour, which a wrong range or a white ground would make of them."""
+    side = pixels.shape[-1]
+    step, even = max(1, side // 4), []
+    for start in range(0, len(pixels), 1024):  # a few pixels tell most images apart, before all are looked at
+        block = pixels[start : start + 1024].numpy()
+        some = block[:, :, step // 2 :: step, step // 2 :: step]
+        likely = np.flatnonzero(np.ptp(some, axis=(2, 3)).max(axis=1) <= EVEN)
+        even += [start + int(i) for i in likely if np.ptp(block[i], axis=(1, 2)).max() <= EVEN]
+    if not even:
+        return []
+    are = "images are" if len(even) > 1 else "images is"
+    shown = os.fsencode(files[even[0]].relative_to(folder).as_posix()).decode("utf-8", "replace")
+    return [f"{len(even):,} of {len(files):,} {are} of one even colour, such as {shown}"]
+
+
 def load_folder(
     folder: Path,
     size: int,
@@ -161,27 +127,51 @@ def load_folder(
     progress: bool,
     stored: int = 0,
     only: list[str] | None = None,
+    reading: Reading | None = None,
 ) -> ImageSet:
     """See :func:`cdlearn.data.load`."""
-    paths = find_images(folder, only, skip_bad)
-    if limit is not None and limit < len(paths):
-        paths = [paths[i] for i in draw(len(paths), limit, seed).tolist()]
-    pixels, good = decoded(paths, stored or stored_side(paths, size), skip_bad, root, progress)
-    if len(good) < len(paths):
-        print(f"skipped {len(paths) - len(good)} of {len(paths)} files that cannot be read")
-    if not good:
-        raise UserError(f"none of the {len(paths)} images in {folder} can be read")
-    return ImageSet(pixels, *classes_of([paths[i] for i in good], folder))
+    listed = find_images(folder, only, skip_bad)
+    used = drawn(listed, limit, seed)
+    read = read_folder(folder, listed, used, size, stored, skip_bad, root, progress, reading)
+    if len(read.files) < len(used):
+        print(f"skipped {len(used) - len(read.files)} of {len(used)} files that cannot be read")
+    if not read.files:
+        raise UserError(f"none of the {len(used)} images in {folder} can be read")
+    sorted_by = labelled(read.files, folder)
+    for line in (*read.lines, sorted_by.line):
+        print(line)
+    return ImageSet(read.pixels, sorted_by.labels, sorted_by.classes, reading=read.reading)
 
 
 def classes_of(paths: list[Path], folder: Path) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Labels (N,) and the classes' names: the first level of sub-folders, where all files lie in one of several.
+    """Labels (N,) and the classes' names, as :func:`cdlearn.data.labels.labelled` finds them; (None, ()) without."""
+    found = labelled(paths, folder)
+    return found.labels, found.classes
 
-    (None, ()) where they do not: then nobody sorted the images.
+
+def decode_files(files: list[Path], reading: Reading) -> Tensor:
+    """Any image files -> uint8 (N, 3, S, S), each as a run with this reading sees it, whatever else is in the list.
+
+    Raises:
+        UserError: naming the first file that cannot be read.
     """
-    tops = [path.relative_to(folder).parts for path in paths]
-    classes = tuple(sorted({parts[0] for parts in tops}))
-    if any(len(parts) == 1 for parts in tops) or len(classes) < 2:
-        return None, ()
-    number = {name: i for i, name in enumerate(classes)}
-    return torch.tensor([number[parts[0]] for parts in tops]), classes
+    pixels = np.empty((len(files), 3, reading.side, reading.side), np.uint8)
+    for number, path in enumerate(files):
+        pixels[number] = decode(Path(path), reading.side, reading.ranges)
+    return torch.from_numpy(pixels)
+
+
+def reading_of(run: Path, config) -> Reading:
+    """How a run reads files: by its config.json. Runs that did not write it down are asked for the images they had.
+
+    config: the run's Config, of which data, limit, seed, size and stored are used. Without the images of such an older
+    run, its files are read at twice the size that the network sees, and deep ones in the range of their kind.
+    """
+    if found := reading_in(Path(run)):
+        return found
+    folder = Path(config.data)
+    listed = look_through(folder).used if os.path.isdir(folder) else []
+    if not listed:
+        return Reading(config.stored or 2 * config.size)
+    side = config.stored or stored_side(drawn(listed, config.limit, config.seed), config.size)
+    return Reading(side, deep.ranges_of(deep.survey(listed, deep_values)))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from cdlearn.data.reading import Reading
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -15,6 +17,7 @@ class ImageSet:
     classes: the labels' names.
     attributes: for generated images, the name of each attribute and its value's number, int64 (N,).
     values: the names of each attribute's values, by number. An attribute may be left out.
+    reading: how files were read, for those that come from files.
     held_out: images of the same kind that training must not see; they are scored beside the others. Or None.
     """
 
@@ -24,6 +27,7 @@ class ImageSet:
     attributes: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held_out: "ImageSet | None" = None
+    reading: Reading | None = None
 
     def __post_init__(self):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:

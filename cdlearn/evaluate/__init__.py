@@ -1,18 +1,26 @@
-"""Embed every image, cluster, score against labels that the training never saw."""
+"""Embed every image, cluster, score against labels that the training never saw.
 
-from cdlearn.evaluate.controls import raw_pixels, untrained_heads
-from cdlearn.evaluate.embedding import embed
-from cdlearn.evaluate.held_out import assign_to_clusters, knn_transfer
-from cdlearn.evaluate.metrics import (
-    agreement,
-    agreement_scores,
-    assignment_scores,
-    cluster,
-    cluster_scores,
-    clustering_accuracy,
-    clusterings,
-    knn_accuracy,
-)
+The names below are loaded when they are first asked for: ``python -m cdlearn.evaluate --help`` needs none of them, and
+torch and scikit-learn take seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cdlearn.evaluate.controls import raw_pixels, untrained_heads
+    from cdlearn.evaluate.embedding import embed
+    from cdlearn.evaluate.held_out import assign_to_clusters, knn_transfer
+    from cdlearn.evaluate.metrics import (
+        agreement,
+        agreement_scores,
+        assignment_scores,
+        cluster,
+        cluster_scores,
+        clustering_accuracy,
+        clusterings,
+        knn_accuracy,
+    )
 
 __all__ = [
     "agreement",
@@ -29,3 +37,13 @@ __all__ = [
     "raw_pixels",
     "untrained_heads",
 ]
+MODULES = ("metrics", "embedding", "controls", "held_out")
+
+
+def __getattr__(name: str):
+    """The function of this room that is called ``name``."""
+    if name in __all__:
+        for module in (importlib.import_module(f"{__name__}.{each}") for each in MODULES):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

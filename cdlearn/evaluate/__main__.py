@@ -16,14 +16,14 @@ from torch import nn
 
 from cdlearn import checkpoint
 from cdlearn.config import Config
-from cdlearn.data import ImageSet, load
+from cdlearn.data import ImageSet, folders, load
+from cdlearn.data.fingerprint import is_of
 from cdlearn.evaluate import extra_metrics
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import fingerprint
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,8 +40,10 @@ def _evaluate(arguments: list[str]) -> None:
     model.to(pick_device(asked.device), memory_format=torch.channels_last)
     wanted = wanted_images(config, asked)
     shown, stored = sys.stderr.isatty(), config.stored
-    images = load(wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad, progress=shown, stored=stored)
-    own = wanted == config and state.get("images") == fingerprint(images.images)
+    reading = folders.reading_of(run, config)
+    of = (wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad)
+    images = load(*of, progress=shown, stored=stored, reading=reading)
+    own = wanted == config and is_of(state.get("images"), images.images)
     if not own and asked.data is None and asked.limit is None:
         raise UserError(
             f"the images of {config.data} here are not those that {run} learned from; "

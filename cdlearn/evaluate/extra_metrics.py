@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn.augment import TwoViews
+from cdlearn.augment import TwoViews, central_square
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import cluster_scores, embed, knn_accuracy
@@ -32,7 +32,7 @@ def viewed(
     The draws come from the stream of ``purpose`` and ``number``, so they are the same in every call on one kind of
     device, and do not depend on the batches.
     """
-    device = next(model.parameters()).device
+    images, device = central_square(images), next(model.parameters()).device
     generator = rng.generator(config.seed, purpose, number, device)
     draws = views.draw(len(images), *images.shape[-2:], device, generator)
     return embed(

@@ -16,8 +16,8 @@ def assign_to_clusters(features: Tensor | np.ndarray, clusters: np.ndarray, new:
     """
     features, new = (np.asarray(values, dtype=np.float32) for values in (features, new))
     numbers = np.unique(clusters)
-    if len(numbers) == 1:  # of which NearestCentroid makes an error
-        return np.repeat(numbers, len(new))
+    if len(numbers) == 1 or not np.ptp(features, axis=0).any():  # of which NearestCentroid makes an error
+        return np.full(len(new), numbers[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that a feature never varies; no matter here
         return NearestCentroid().fit(features, clusters).predict(new)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from cdlearn.augment import central_square
 from cdlearn.explain import Explanation, ask, copies, explain_heads
 
 
@@ -83,7 +84,7 @@ def remainder(
         ``all but the best``, ``only random``, ``all but random``.
     """
     rows, generator = [], np.random.default_rng(seed)
-    for picture, one in zip(images.permute(0, 2, 3, 1).numpy(), explained, strict=True):
+    for picture, one in zip(central_square(images).permute(0, 2, 3, 1).numpy(), explained, strict=True):
         count = len(one.weights)
         best = np.zeros(count)
         best[np.argsort(-one.weights, kind="stable")[:most]] = 1

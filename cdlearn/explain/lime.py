@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cdlearn.augment import central_square
 from cdlearn.evaluate import embed
 
 Segmentation = str | Callable[[np.ndarray], np.ndarray]
@@ -24,7 +25,8 @@ Segmentation = str | Callable[[np.ndarray], np.ndarray]
 class Explanation:
     """Why one head answers to one image as it does.
 
-    head: its number. segments: (H, W), the segment of every pixel, 0 .. S-1. weights: (S,), what showing a segment
+    head: its number. segments: (H, W), the segment of every pixel, 0 .. S-1; of the central square only, where the
+    image is not square. weights: (S,), what showing a segment
     instead of hiding it adds to the answer. intercept: the linear model's answer with everything hidden. fidelity:
     weighted R^2 of the linear model on the copies; 1 when it says all that the head does. answer: the head's answer to
     the whole image. predicted: the linear model's answer to it. hidden: the head's answer with everything hidden; if it
@@ -53,7 +55,8 @@ def explain_heads(
 
     Args:
         model: ``represent(x)["output"]`` gives the heads' answers (N, K).
-        images: uint8 (N, 3, H, W).
+        images: uint8 (N, 3, H, W). Of those that are not square the network sees the central square, and that is
+            explained.
         heads: numbers in 0 .. K-1.
         size: side in pixels of what the network sees.
         samples: copies per image, the whole image included; the paper takes 5,000.
@@ -75,6 +78,7 @@ def explain_heads(
             hide with, or too few samples.
     """
     check(images, samples, hide)
+    images = central_square(images)
     whole = embed(model, images, size, batch_size, amp=False)["output"]
     for head in heads:
         if not 0 <= head < whole.shape[1]:

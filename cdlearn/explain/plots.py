@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cdlearn.augment import central_square
 from cdlearn.explain import Explanation, positive_regions
 from cdlearn.results.plots import COLOURS
 
@@ -69,7 +70,7 @@ def attended(
     if len(images) != sum(map(len, explained)):
         raise ValueError(f"{len(images)} images for {sum(map(len, explained))} explanations")
     made, axes = panels(len(explained), columns, rows or [f"head {row[0].head}" for row in explained], titles, side)
-    pictures = images.permute(0, 2, 3, 1).numpy()
+    pictures = central_square(images).permute(0, 2, 3, 1).numpy()
     for number, (axis, one) in enumerate(zip(axes.flat, (e for row in explained for e in row), strict=True)):
         axis.imshow(pictures[number], interpolation="nearest")
         mask = positive_regions(one, most)
@@ -98,7 +99,7 @@ def weight_maps(
     made, axes = panels(2, len(images), rows or ["image", "100 × weight"], titles, 1.25)
     for column, one in enumerate(explained):
         top, below = axes[:, column]
-        top.imshow(images[column].permute(1, 2, 0).numpy(), interpolation="nearest")
+        top.imshow(central_square(images[column]).permute(1, 2, 0).numpy(), interpolation="nearest")
         limit(top, one.segments)
         most = np.abs(one.weights).max() or 1.0
         below.imshow(one.weights[one.segments], cmap="PuOr_r", vmin=-most, vmax=most, interpolation="nearest")

@@ -1,4 +1,7 @@
-"""The methods, one file each, all with the interface of base.Method. A new one is a new file and a line in METHODS."""
+"""The methods, one file each, all with the interface of base.Method.
+
+A new one is a new file, a line in METHODS, and its name in config.py, which does not load torch.
+"""
 
 import sys
 from collections.abc import Callable
@@ -76,7 +79,7 @@ def build(config, start: Callable[[nn.Module], None] | None = None) -> Method:
     """
     if needs_clusters(config.method) and not config.clusters:
         raise UserError(
-            f"{config.method} must be told the number of clusters: pass --clusters K (in Python, clusters=K, or "
+            f"{config.method} must be given the number of clusters: pass --clusters K (in Python, clusters=K, or "
             "config.for_images(images), which takes the number of their classes)"
         )
     net = backbone(config.backbone, config.stem, config.width, config.normalize == "imagenet")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Method(nn.Module):
-    """A network with its loss. A new method is one file with a subclass, and a line in METHODS.
+    """A network with its loss. A new method is one file with a subclass, a line in METHODS, and its name in config.py.
 
     A subclass writes :meth:`training_loss` and :meth:`represent`, and changes only the attributes and hooks that it
     needs. Random draws come from torch's own state, which the Trainer sets in every step. What a method remembers from
@@ -19,6 +19,7 @@ class Method(nn.Module):
     """
 
     views_per_image: ClassVar[int] = 2  # random views of every image in a step; 1: the plain image only, no views
+    multi_crop: ClassVar[bool] = False  # whether it takes small_views more views, and views of several sizes
     needs_unaugmented: ClassVar[bool] = False  # whether training_loss gets the plain images as x
     needs_clusters: ClassVar[bool] = False  # whether it must be given config.clusters; its output is then (N, clusters)
     has_unused_parameters: ClassVar[bool] = False  # whether some weights have no part in some steps
@@ -30,7 +31,8 @@ class Method(nn.Module):
         """The loss of a batch, and the terms that it consists of.
 
         Args:
-            views: ``views_per_image`` random views, float (N, 3, S, S) in [0, 1]; none if that is 1.
+            views: ``views_per_image`` random views, float (N, 3, S, S) in [0, 1]; none if that is 1. With
+                ``multi_crop`` the small ones (N, 3, s, s) come behind them.
             x: the images without augmentation, likewise, if ``needs_unaugmented``; else None.
 
         Returns:

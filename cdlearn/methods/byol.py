@@ -9,6 +9,7 @@ alike, without solarisation, and pass together unless ``per_view_batch_norm``.
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,20 @@ def regression(prediction: Tensor, target: Tensor) -> Tensor:
     with torch.autocast(prediction.device.type, enabled=False):
         prediction, target = at_least_float32(prediction), at_least_float32(target.detach())
         return 2 - 2 * F.cosine_similarity(prediction, target, dim=1).mean()
+
+
+def regression_of_views(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Twice the mean regression of a target by the prediction from any other view: of two views the published sum.
+
+    predictions: (N, D) of every view; targets: (N, D) of the large ones, which come first -> scalar.
+    """
+    found = [
+        regression(prediction, target)
+        for place, prediction in enumerate(predictions)
+        for other, target in enumerate(targets)
+        if place != other
+    ]
+    return 2 * (sum(found) / len(found))
 
 
 def momentum(step: int, steps: int, start: float) -> float:
@@ -56,6 +71,8 @@ class BYOL(Method):
         config: reads dim, hidden, target_momentum and per_view_batch_norm.
     """
 
+    multi_crop = True
+
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         self.config = config
@@ -67,13 +84,13 @@ class BYOL(Method):
         """(M, 3, S, S) -> z of the target (M, dim)."""
         return self.projector(self.backbone(x))
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two large views (N, 3, S, S), and small ones, if any -> ``loss`` and its one term; x is not used."""
         alone = self.config.per_view_batch_norm
-        q1, q2 = forward_views(lambda view: self.predictor(self.online(view)), (x1, x2), alone)
+        predictions = forward_views(lambda view: self.predictor(self.online(view)), views, alone)
         with torch.no_grad():
-            z1, z2 = forward_views(self.target, (x1, x2), alone)
-        (loss,) = distributed.averaged(regression(q1, z2) + regression(q2, z1))
+            targets = forward_views(self.target, views[: self.views_per_image], alone)
+        (loss,) = distributed.averaged(regression_of_views(predictions, targets))
         return {"loss": loss, "prediction": loss}
 
     def after_step(self, step: int, steps: int) -> None:

@@ -54,7 +54,7 @@ class CC(Method):
             per_view_batch_norm.
     """
 
-    needs_clusters = True
+    multi_crop, needs_clusters = True, True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -67,16 +67,16 @@ class CC(Method):
         h = self.backbone(x)
         return self.projector(h), self.clusters(h)
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
-        config = self.config
-        (z1, logits1), (z2, logits2) = forward_views(self, (x1, x2), config.per_view_batch_norm)
-        z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
-        with torch.autocast(x1.device.type, enabled=False):
-            log_p1, log_p2 = (F.log_softmax(losses.at_least_float32(logits), dim=1) for logits in (logits1, logits2))
-            instance = losses.instance_loss(z1, z2, config.instance_temperature)
-            cluster = cluster_contrast(log_p1, log_p2, config.feature_temperature)
-            uneven = imbalance(log_p1) + imbalance(log_p2)
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two large views (N, 3, S, S), and small ones, if any -> ``loss`` and its terms; x is not used."""
+        config, count = self.config, len(views)
+        z, logits = zip(*forward_views(self, views, config.per_view_batch_norm), strict=True)
+        gathered = distributed.gathered(*z, *logits)
+        with torch.autocast(views[0].device.type, enabled=False):
+            log_p = [F.log_softmax(losses.at_least_float32(each), dim=1) for each in gathered[count:]]
+            instance = losses.over_pairs(losses.instance_loss, gathered[:count], config.instance_temperature)
+            cluster = losses.over_pairs(cluster_contrast, log_p, config.feature_temperature)
+            uneven = 2 * (sum(map(imbalance, log_p)) / count)  # of two views their sum, as published
         return {"loss": instance + cluster + uneven, "instance": instance, "cluster": cluster, "imbalance": uneven}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:

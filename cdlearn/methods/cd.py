@@ -39,7 +39,7 @@ class CD(Method):
             heads_similarity, entropy_of, per_view_batch_norm.
     """
 
-    has_heads = True
+    multi_crop, has_heads = True, True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -54,13 +54,14 @@ class CD(Method):
         z = self.projector(self.backbone(x))
         return z, self.heads(z)
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Two views (N, 3, S, S) -> ``loss`` and its terms; x, the plain images, is not used."""
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two large views (N, 3, S, S), and small ones, if any -> ``loss`` and its terms; x is not used."""
         config = self.config
-        (z1, logits1), (z2, logits2) = forward_views(self, (x1, x2), config.per_view_batch_norm)
-        z1, z2, logits1, logits2 = distributed.gathered(z1, z2, logits1, logits2)
+        z, logits = zip(*forward_views(self, views, config.per_view_batch_norm), strict=True)
+        gathered = distributed.gathered(*z, *logits)
+        z, logits = gathered[: len(views)], gathered[len(views) :]
         names = ("alpha", "instance_temperature", "feature_temperature", "heads_similarity", "entropy_of")
-        return losses.cd_loss(z1, z2, logits1, logits2, **{name: getattr(config, name) for name in names})
+        return losses.cd_loss_of_views(z, logits, **{name: getattr(config, name) for name in names})
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim) and ``output`` y (N, heads) in (0, 1)."""

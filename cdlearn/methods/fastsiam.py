@@ -9,6 +9,9 @@ instead of SGD; ``hidden`` and ``dim`` set the widths, 2048 each in SimSiam; the
 all others; all views pass together unless ``per_view_batch_norm``.
 """
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,11 +24,11 @@ from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
 
-def prediction_of_others(predictions: list[Tensor], targets: list[Tensor]) -> Tensor:
+def prediction_of_others(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """The negative cosine of each view's prediction and the mean target of all other views, averaged over the views.
 
-    predictions, targets: V tensors (N, D), one per view -> scalar, -1 to 1. No gradient flows into the targets. With
-    two views this is SimSiam's loss. Raises ValueError for a single view.
+    predictions: (N, D) of every view; targets: (N, D) of the large ones, which come first -> scalar, -1 to 1. No
+    gradient flows into the targets. With two views this is SimSiam's loss. Raises ValueError for a single view.
     """
     if len(targets) < 2:
         raise ValueError("FastSiam needs at least 2 views: a single one has no others to predict")
@@ -33,8 +36,8 @@ def prediction_of_others(predictions: list[Tensor], targets: list[Tensor]) -> Te
         targets = [at_least_float32(target.detach()) for target in targets]
         total = sum(targets)
         likeness = [
-            F.cosine_similarity(at_least_float32(prediction), total - target, dim=1).mean()  # the length is no matter
-            for prediction, target in zip(predictions, targets, strict=True)
+            F.cosine_similarity(at_least_float32(prediction), total - own, dim=1).mean()  # the length is no matter
+            for prediction, own in zip_longest(predictions, targets, fillvalue=0)
         ]
         return -torch.stack(likeness).mean()
 
@@ -43,6 +46,7 @@ class FastSiam(Method):
     """h = f(x), z = projector(h), p = predictor(z). Reads dim, hidden and per_view_batch_norm of the config."""
 
     views_per_image = 4
+    multi_crop = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -58,10 +62,10 @@ class FastSiam(Method):
         return self.predictor(z), z
 
     def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """The views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
+        """Four large views (N, 3, S, S), and small ones, if any -> ``loss`` and its one term; x is not used."""
         found = forward_views(self, views, self.config.per_view_batch_norm)
         predictions, targets = zip(*found, strict=True)
-        (loss,) = distributed.averaged(prediction_of_others(predictions, targets))
+        (loss,) = distributed.averaged(prediction_of_others(predictions, targets[: self.views_per_image]))
         return {"loss": loss, "negative cosine": loss}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from cdlearn.runtime import distributed
 class SimCLR(Method):
     """h = f(x), z = g(h). Reads dim, hidden, instance_temperature and per_view_batch_norm of the config."""
 
+    multi_crop = True
+
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         self.config, self.backbone = config, backbone
@@ -21,11 +23,10 @@ class SimCLR(Method):
         """(M, 3, S, S) -> z (M, dim)."""
         return self.projector(self.backbone(x))
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Two views (N, 3, S, S) -> ``loss`` and its one term; x, the plain images, is not used."""
-        z1, z2 = forward_views(self, (x1, x2), self.config.per_view_batch_norm)
-        z1, z2 = distributed.gathered(z1, z2)
-        loss = losses.instance_loss(z1, z2, self.config.instance_temperature)
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two large views (N, 3, S, S), and small ones, if any -> ``loss`` and its one term; x is not used."""
+        z = distributed.gathered(*forward_views(self, views, self.config.per_view_batch_norm))
+        loss = losses.over_pairs(losses.instance_loss, z, self.config.instance_temperature)
         return {"loss": loss, "instance": loss}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:

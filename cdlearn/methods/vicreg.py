@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cdlearn.losses import at_least_float32
+from cdlearn.losses import at_least_float32, over_pairs
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -42,24 +42,28 @@ def covariance(z: Tensor) -> Tensor:
     return (squares.sum() - squares.diagonal().sum()) / z.shape[1]
 
 
-def vicreg_loss(z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
-    """z1, z2 (N, D) of the two views -> ``loss``, ``invariance``, ``variance`` and ``covariance``.
+def vicreg_loss(*z: Tensor) -> dict[str, Tensor]:
+    """z (N, D) of each view, two large ones first -> ``loss``, ``invariance``, ``variance`` and ``covariance``.
 
-    The arithmetic is done in float32 at least. Raises ValueError for a single image, which has no variance.
+    The invariance is averaged over the pairs of losses.over_pairs, the other two over all views; the covariance counts
+    twice, because of two views the published loss has the sum. The arithmetic is done in float32 at least. Raises
+    ValueError for a single image, which has no variance.
     """
-    if len(z1) < 2:
+    if len(z[0]) < 2:
         raise ValueError("VICReg needs at least 2 images: a single one has no variance")
-    with torch.autocast(z1.device.type, enabled=False):
-        z1, z2 = at_least_float32(z1), at_least_float32(z2)
-        invariance = F.mse_loss(z1, z2)
-        variance = (variance_loss(z1) + variance_loss(z2)) / 2
-        redundant = covariance(z1) + covariance(z2)
+    with torch.autocast(z[0].device.type, enabled=False):
+        z = [at_least_float32(each) for each in z]
+        invariance = over_pairs(F.mse_loss, z)
+        variance = sum(map(variance_loss, z)) / len(z)
+        redundant = 2 * (sum(map(covariance, z)) / len(z))
         loss = INVARIANCE * invariance + VARIANCE * variance + COVARIANCE * redundant
     return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": redundant}
 
 
 class VICReg(Method):
     """h = f(x), z = expander(h). Reads dim, hidden and per_view_batch_norm of the config."""
+
+    multi_crop = True
 
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
@@ -70,10 +74,9 @@ class VICReg(Method):
         """(M, 3, S, S) -> z (M, dim)."""
         return self.expander(self.backbone(x))
 
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        """Two views (N, 3, S, S) -> ``loss`` and its three terms; x, the plain images, is not used."""
-        z1, z2 = forward_views(self, (x1, x2), self.config.per_view_batch_norm)
-        return vicreg_loss(*distributed.gathered(z1, z2))
+    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+        """Two large views (N, 3, S, S), and small ones, if any -> ``loss`` and its three terms; x is not used."""
+        return vicreg_loss(*distributed.gathered(*forward_views(self, views, self.config.per_view_batch_norm)))
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim), which the paper evaluates, and ``output`` z (N, dim)."""

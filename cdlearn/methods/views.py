@@ -1,6 +1,6 @@
 """The forward pass that the methods share: views, and the plain images where needed, through one network; its maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,20 +8,25 @@ from torch import Tensor, nn
 from cdlearn.backbones import TinyResNet
 
 
-def forward_views(network: Callable, views: tuple[Tensor, ...], per_view: bool) -> list:
-    """``network`` applied to every view, each (N, 3, S, S): one result per view, in order.
+def forward_views(network: Callable, views: Sequence[Tensor], per_view: bool) -> list:
+    """``network`` applied to every view, each (N, 3, S, S), S may differ: one result per view, in order.
 
     network: (M, 3, S, S) -> a tensor (M, ...) or a tuple of tensors; each result is of the same kind.
     per_view: True (as published): each view passes alone, and BatchNorm uses the statistics of that view. False: all
-        views pass together, which is faster, and BatchNorm cannot tell them apart.
+        views of one size pass together, which is faster, and BatchNorm cannot tell them apart.
     """
     views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     if per_view:
         return [network(view) for view in views]
-    found = network(torch.cat(views))
-    if isinstance(found, Tensor):
-        return list(found.chunk(len(views)))
-    return list(zip(*(part.chunk(len(views)) for part in found), strict=True))
+    results = {}
+    for size in dict.fromkeys(view.shape[-1] for view in views):
+        places = [place for place, view in enumerate(views) if view.shape[-1] == size]
+        found = network(torch.cat([views[place] for place in places]))
+        parts = [found] if isinstance(found, Tensor) else found
+        split = zip(*(part.chunk(len(places)) for part in parts), strict=True)
+        for place, result in zip(places, split, strict=True):
+            results[place] = result[0] if isinstance(found, Tensor) else result
+    return [results[place] for place in range(len(views))]
 
 
 def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

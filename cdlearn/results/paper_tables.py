@@ -18,6 +18,7 @@ from torch import Tensor
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
+from cdlearn.data.fingerprint import is_of
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time
@@ -26,7 +27,7 @@ from cdlearn.results.run_folder import data_name, home_of, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import check_count, fingerprint, fit, fresh_model
+from cdlearn.trainer import check_count, fit, fresh_model
 
 TRAINED = "trained"  # beside the stages of a run: its epochs, and the seconds they took where it was not interrupted
 CONTROL = "untrained heads"  # a stage of CD beside backbone and output, and a row wherever the output is shown
@@ -92,7 +93,7 @@ def scored(scores: Path, images: ImageSet) -> tuple[dict[str, dict[str, float]],
         found = {stage: found[stage] for stage in stages} | {TRAINED: dict(trained)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{scores} is damaged ({error}); remove it to score the run again") from error
-    if checkpoint.read(scores.with_name("checkpoint.pt")).get("images") != fingerprint(images.images):
+    if not is_of(checkpoint.read(scores.with_name("checkpoint.pt")).get("images"), images.images):
         raise UserError(f"{scores.parent} was made from other images; remove it, or restore them")
     return found, labels == checksum(images.labels)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from cdlearn.augment import to_size
+from cdlearn.augment import central_square, to_size
 from cdlearn.losses import all_half_loss, nt_xent_floor, nt_xent_start
 
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
@@ -210,7 +210,7 @@ def heads(
         for axis in row:
             axis.axis("off")
         for axis, number in zip([*row[:count], *row[count + 1 :]], [*most.tolist(), *least.tolist()], strict=True):
-            picture = images[number]
+            picture = central_square(images[number])  # as the network sees it
             if 0 < size < picture.shape[-1]:
                 picture = to_size(picture[None], size)[0]
             axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")

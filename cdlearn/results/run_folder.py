@@ -15,7 +15,8 @@ import torchvision
 
 from cdlearn import checkpoint
 from cdlearn.config import MACHINE, Config
-from cdlearn.data import ImageSet
+from cdlearn.data import NAMES, ImageSet
+from cdlearn.data.reading import Reading
 from cdlearn.runtime.errors import UserError, shortened
 from cdlearn.runtime.paths import expanded
 
@@ -71,8 +72,8 @@ def new_run(out: Path, chosen: bool) -> Path:
     while (held := held_by(free)) or not claim(free):
         if chosen:
             whole = held in ("", "config.json")  # "": another process has just claimed it
-            mend = f"go on with --resume {out}, or choose another --out" if whole else "choose another --out"
-            raise UserError(f"{out} holds a run already ({held or 'config.json'}); {mend}")
+            fix = f"go on with --resume {out}, or choose another --out" if whole else "choose another --out"
+            raise UserError(f"{out} holds a run already ({held or 'config.json'}); {fix}")
         number += 1
         free = out.with_name(f"{out.name}-{number}")
     return free
@@ -130,6 +131,7 @@ def describe(
         **({"weights": weights} if weights else {}),
         "images": len(images),
         "classes": list(images.classes),
+        "reading": (images.reading or Reading(images.images.shape[-1])).as_dict(),
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
@@ -149,7 +151,8 @@ def versions() -> dict[str, str]:
 def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
     """The settings of a run to go on with, and whether it skips bad files.
 
-    given: the settings asked for. Those of :data:`cdlearn.config.MACHINE` may be others than the run began with.
+    given: the settings asked for. Those of :data:`cdlearn.config.MACHINE` may be others than the run began with, and so
+    may the folder of the images, which may have moved: the checkpoint's fingerprint tells whether they are the same.
 
     Raises:
         UserError: where there is no such run, or other settings were asked for, showing both.
@@ -159,15 +162,19 @@ def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
         raise UserError(f"{run} was stopped before its first checkpoint; remove it and start again")
     described = read_description(path)
     config = described["config"]
+    data = given.get("data", config.data)
+    moved = config.data not in NAMES and data not in NAMES
+    if moved and not Path(data).is_dir():
+        raise UserError(f"{run} learned from {data}, and there is no such folder now; pass --data FOLDER")
     asked = {"preset_name" if name == "preset" else name: value for name, value in given.items()}
     changed = [
         f"{'preset' if name == 'preset_name' else name} is {getattr(config, name)} there, {value} here"
         for name, value in asked.items()
-        if getattr(config, name) != value and name not in MACHINE
+        if getattr(config, name) != value and name not in MACHINE and not (name == "data" and moved)
     ]
     if changed:
         raise UserError(f"{run} was made with other settings ({'; '.join(changed)}); leave them out or start a new run")
-    config = replace(config, **{name: value for name, value in asked.items() if name in MACHINE})
+    config = replace(config, **{name: value for name, value in asked.items() if name in (*MACHINE, "data")})
     return config, skip_bad or bool(described.get("skip_bad"))
 
 
@@ -185,14 +192,17 @@ def read_description(path: Path) -> dict:
 
 
 def note_changes(out: Path, config: Config) -> None:
-    """Say, and write into config.json, where a resumed run goes on otherwise than it began: device, compile, amp."""
+    """Say, and write into config.json, where a resumed run differs: device, compile, amp, folder."""
     path = out / "config.json"
     described = read_description(path)
     before, now = described["config"].as_dict(), config.as_dict()
-    changes = {name: [before[name], now[name]] for name in MACHINE if before[name] != now[name]}
+    changes = {name: [before[name], now[name]] for name in (*MACHINE, "data") if before[name] != now[name]}
     if not changes:
         return
-    told = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items())
-    print(f"going on with {told}: the last digits may differ from those of an uninterrupted run")
+    told = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items() if name != "data")
+    if "data" in changes:
+        print(f"going on with the same images in {now['data']}, which were in {before['data']}")
+    if told:
+        print(f"going on with {told}: the last digits may differ from those of an uninterrupted run")
     described |= {"config": now, "changed on resume": [*described.get("changed on resume", []), changes]}
     checkpoint.write_text(path, json.dumps(described, indent=1) + "\n")

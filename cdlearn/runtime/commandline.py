@@ -143,7 +143,7 @@ def explained(setting: Field, presets: dict[str, Any]) -> str:
 
 
 def guarded(work: Callable[[], None]) -> int:
-    """Run ``work``; every error that a user can mend becomes one line and an exit status."""
+    """Run ``work``; every error that a user can fix becomes one line and an exit status."""
     out, errors = Lasting(sys.stdout), Lasting(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         try:

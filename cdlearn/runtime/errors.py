@@ -1,4 +1,4 @@
-"""Errors that a user can mend, printed in one line without a traceback, and a stop that the user asked for."""
+"""Errors that a user can fix, printed in one line without a traceback, and a stop that the user asked for."""
 
 import difflib
 import signal
@@ -8,7 +8,7 @@ SHOWN = 80  # characters of a file's name in a message
 
 
 class UserError(Exception):
-    """One line that names the culprit (file, setting, step) and the mend. The command line prints it and exits 2."""
+    """One line that names the culprit (file, setting, step) and the fix. The command line prints it and exits 2."""
 
 
 class Interrupted(Exception):

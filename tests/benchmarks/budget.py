@@ -75,9 +75,9 @@ def recorded(path: Path) -> list[dict]:
     return list(csv.DictReader(path.open(newline=""))) if path.exists() else []
 
 
-def append(path: Path, row: dict) -> None:
-    """Add a row, written at once, so that a stopped call loses none. New columns are empty in the rows before."""
-    rows = [*recorded(path), row]
+def append(path: Path, *new: dict) -> None:
+    """Add rows, written at once, so that a stopped call loses none. New columns are empty in the rows before."""
+    rows = [*recorded(path), *new]
     names = list(dict.fromkeys(name for row in rows for name in row))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
