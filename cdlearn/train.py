@@ -5,9 +5,12 @@ import time
 
 import torch
 
+from cdlearn import checkpoint
 from cdlearn.backbones import warn_about_stem
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import load
+from cdlearn.data.fingerprints import check_same
+from cdlearn.data.reading import reading_in
 from cdlearn.methods import METHODS
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
@@ -52,12 +55,14 @@ def _train(arguments: list[str], launch: Launch) -> None:
         config = Config.preset(given.pop("preset", "gpu" if torch.cuda.is_available() else "laptop"), **given)
     with launch.one_at_a_time():
         shown, stored = sys.stderr.isatty(), config.stored
-        images = load(config.data, config.size, config.limit, config.seed, skip_bad, progress=shown, stored=stored)
+        of = (config.data, config.size, config.limit, config.seed, skip_bad)
+        images = load(*of, progress=shown, stored=stored, reading=reading_in(out) if resume else None)
     config = config.for_images(images)
     check_count(config, len(images))
     pick_device(config.device)
     warn_about_stem(config.stem, config.size)
     if resume and launch.first:
+        check_same(checkpoint.read(out / "checkpoint.pt"), images.images)
         note_changes(out, config)
     elif launch.first:
         out = new_run(asked_out or default_out(config), asked_out is not None)

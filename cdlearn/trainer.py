@@ -2,7 +2,6 @@
 
 import math
 import time
-import zlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from cdlearn import checkpoint
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
+from cdlearn.data.fingerprints import check_same, fingerprint
 from cdlearn.methods import build
 from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
@@ -172,8 +172,7 @@ class Trainer:
             # a folder may have moved: what it is called says less of the images than their fingerprint
             if name not in (*MACHINE, "data") and saved[name] != mine[name]:
                 raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-        if not is_of(state.get("images"), self.images):
-            raise UserError("the images differ from those at the start of the run; restore them or start a new run")
+        check_same(state, self.images)
         try:
             if step > self.steps or len(history) != step // self.steps_per_epoch:
                 raise ValueError(f"step {step} of {self.steps} with {len(history)} epochs")
@@ -184,26 +183,6 @@ class Trainer:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
         self.step, self.seconds, self.history = step, seconds, list(history)
         self.sums = {name: value.to(self.device) for name, value in sums.items()}
-
-
-def fingerprint(images: Tensor) -> list[int]:
-    """The number of images (N, 3, H, W), their side and a checksum of every byte, to recognise them anywhere.
-
-    Read in blocks, so a memory-mapped folder stays on the disk. 100,000 images of 64 px take 0.3 s where the system has
-    them in memory (tests/benchmarks/fingerprints.py); else the first epoch would have to fetch them, too.
-    """
-    checksum = 0
-    for block in images.split(1024):
-        checksum = zlib.crc32(block.contiguous().cpu().numpy(), checksum)
-    return [len(images), images.shape[-1], checksum]
-
-
-def is_of(saved: object, images: Tensor) -> bool:
-    """Whether a checkpoint's fingerprint is that of ``images``. Older ones are two numbers, of up to 256 of them."""
-    if isinstance(saved, list) and len(saved) == 2:
-        some = images[:: max(1, len(images) // 256)]
-        return saved == [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
-    return saved == fingerprint(images)
 
 
 def all_finite(model: nn.Module) -> bool:

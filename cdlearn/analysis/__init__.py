@@ -20,11 +20,11 @@ from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline
 from cdlearn.config import Config
 from cdlearn.data import NAMES, folders
+from cdlearn.data.fingerprints import is_of
 from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import is_of
 
 NEIGHBOURS = 12  # of each image that the page is given
 OUTLIERS = 60

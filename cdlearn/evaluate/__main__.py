@@ -8,13 +8,13 @@ import torch
 
 from cdlearn import checkpoint
 from cdlearn.data import folders, load
+from cdlearn.data.fingerprints import is_of
 from cdlearn.evaluate import extra_metrics
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
 from cdlearn.runtime.commandline import Parser, folder, guarded
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import is_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,7 @@ def _evaluate(arguments: list[str]) -> None:
     of = (wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad)
     images = load(*of, progress=shown, stored=stored, reading=reading)
     own = is_of(state.get("images"), images.images)
+    wanted = replace(config, data=wanted.data) if own else wanted
     if not own and not others:
         raise UserError(
             f"the images of {config.data} here are not those that {run} learned from; "

@@ -20,6 +20,7 @@ from torch import Tensor
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
+from cdlearn.data.fingerprints import is_of
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time
@@ -27,7 +28,7 @@ from cdlearn.results.run_folder import data_name, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
-from cdlearn.trainer import check_count, fit, fresh_model, is_of
+from cdlearn.trainer import check_count, fit, fresh_model
 
 STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
 STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}

@@ -1,11 +1,11 @@
-"""What it costs to recognise a folder's images: ``python tests/benchmarks/fingerprints.py [--images N] [--side PX]``."""
+"""What it costs to recognise a folder's images: ``python tests/benchmarks/fingerprints.py [--images N]``."""
 
 import argparse
 import time
 
 import torch
 
-from cdlearn.trainer import fingerprint
+from cdlearn.data.fingerprints import fingerprint
 
 
 def main() -> None:
