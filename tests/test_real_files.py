@@ -84,7 +84,9 @@ def test_signed_and_float_images_share_robust_percentiles(tmp_path, kind):
 def test_deep_colour_keeps_its_depth_in_every_format(tmp_path, capsys):
     colour = np.stack([900 + RAMP / 255 * 123, 950 + 0 * RAMP, 1023 - RAMP / 255 * 123], 2).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", colour, photometric="rgb")
-    tifffile.imwrite(tmp_path / "b.tif", colour, photometric="rgb", planarconfig="separate", compression="zlib")
+    tifffile.imwrite(
+        tmp_path / "b.tif", colour.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", compression="zlib"
+    )
     (tmp_path / "c.png").write_bytes(png16(colour))
     (tmp_path / "d.ppm").write_bytes(b"P6\n# by hand\n32 32\n65535\n" + colour.astype(">u2").tobytes())
     (tmp_path / "e.ppm").write_bytes(b"P3 32 32 4095\n" + " ".join(map(str, colour.ravel())).encode())
@@ -276,7 +278,8 @@ LAYOUTS = {
     "a/1 b/1 c/1": (("a", "b", "c"), "labels: 3 classes (a, b, c), from the first level of sub-folders"),
     "train/a/1 train/b/1 test/a/1": (
         ("a", "b"),
-        "from the second level of sub-folders (test and train are taken together as splits; for one of them alone pass --data F/test)",
+        "from the second level of sub-folders (test and train are taken together as splits; for one of them alone "
+        "pass --data F/test)",
     ),
     "Training/a/1 Validation/b/1": (("a", "b"), "second level"),
     "seg_train/seg_train/a/1 seg_test/seg_test/b/1": (("a", "b"), "third level"),

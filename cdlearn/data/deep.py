@@ -63,7 +63,7 @@ def values_of(image: Image.Image | None, content) -> Values | None:
     """
     kind = image.format if image is not None else "TIFF"
     if kind == "PNG" and "16" in str(image.tile[0][3] if image.tile else "") and not image.mode.startswith("I"):
-        return Values(grey_with_opacity(content) if image.mode == "LA" else both_bytes(content))
+        return Values(grey_with_opacity(content) if "LA" in str(image.tile[0][3]) else both_bytes(content))
     if kind == "PPM" and image.mode in ("I", "RGB"):
         return pnm(content)
     if kind == "TIFF":
@@ -143,7 +143,7 @@ def tiff(image: Image.Image | None, content) -> Values | None:
         if numbers.dtype == np.int32 and signs <= {1, 4}:
             numbers = numbers.view(np.uint32)
         return Values(numbers, inverted)
-    if image is not None and image.mode in ("RGB", "RGBA") and not inverted:
+    if image is not None and image.mode in ("RGB", "RGBA") and tags.get(284, 1) == 1 and not inverted:
         with contextlib.suppress(Exception):
             return Values(both_bytes(content))
     if tifffile is None:
