@@ -12,10 +12,12 @@ from pathlib import Path
 
 import torch
 
-from cdlearn import pretrained
+from cdlearn import checkpoint, pretrained
 from cdlearn.backbones import warn_about_stem
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
+from cdlearn.data.fingerprints import check_same
+from cdlearn.data.reading import reading_in
 from cdlearn.pretrained import Weights
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import default_out, describe, folder_of, new_run, note_changes, resumed
@@ -103,7 +105,9 @@ def opened(task: Task, launch: Launch) -> tuple[Config, ImageSet]:
     with launch.one_at_a_time():
         config = started(task)
         shown, stored = sys.stderr.isatty(), config.stored
-        images = load(config.data, config.size, config.limit, config.seed, task.skip_bad, progress=shown, stored=stored)
+        reading = reading_in(task.out) if task.resume else None
+        of = (config.data, config.size, config.limit, config.seed, task.skip_bad)
+        images = load(*of, progress=shown, stored=stored, reading=reading)
     config = config.for_images(images)
     check_count(config, len(images))
     pick_device(config.device)
@@ -130,6 +134,7 @@ def folder_for(task: Task, config: Config, images: ImageSet, command: list[str],
     if not launch.first:
         return task.out
     if task.resume:
+        check_same(checkpoint.read(task.out / "checkpoint.pt"), images.images)
         note_changes(task.out, config)
         return task.out
     out = new_run(task.out or default_out(config), chosen=task.out is not None)

@@ -14,7 +14,7 @@ from cdlearn import checkpoint, pretrained
 from cdlearn.augment import TwoViews, to_size
 from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
-from cdlearn.data.fingerprint import fingerprint, is_of
+from cdlearn.data.fingerprints import check_same, fingerprint
 from cdlearn.methods import build, warn_about_phases
 from cdlearn.methods.base import Method
 from cdlearn.progress import progress_bar, show
@@ -188,8 +188,7 @@ class Trainer:
             # a folder may have moved: what it is called says less of the images than their fingerprint
             if name not in (*MACHINE, "data") and saved[name] != mine[name]:
                 raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
-        if not is_of(state.get("images"), self.images):
-            raise UserError("the images differ from those at the start of the run; restore them or start a new run")
+        check_same(state, self.images)
         try:
             if step > self.steps or len(history) != step // self.steps_per_epoch:
                 raise ValueError(f"step {step} of {self.steps} with {len(history)} epochs")
@@ -227,7 +226,7 @@ def checked(model: nn.Module, config: Config) -> Method:
 
 
 def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
-    """What a run starts from, on its device: weights of the seed, as of the random network, ``start`` in the backbone."""
+    """What a run starts from, on its device: the seed's weights, like the random network; ``start`` in the backbone."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config, start and start.put_into).to(pick_device(config.device))
 

@@ -20,7 +20,7 @@ from cdlearn.analysis.since import earlier
 from cdlearn.analysis.summary import Analysis, how, notes, recipe, summed_up
 from cdlearn.config import Config
 from cdlearn.data import NAMES, folders
-from cdlearn.data.fingerprint import is_of
+from cdlearn.data.fingerprints import is_of
 from cdlearn.results.run_folder import folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError

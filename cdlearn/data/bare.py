@@ -13,7 +13,10 @@ def bare(content: bytes) -> bytes | None:
     What the pixels need is kept as it is, damaged or not, so a reader still refuses damaged pixels.
     """
     if content.startswith(PNG):
-        return PNG + b"".join(png(content)) + b"\0\0\0\0IEND\xaeB`\x82"
+        chunks = list(png(content))
+        if not any(chunk[4:8] == b"IDAT" for chunk in chunks):
+            return None
+        return PNG + b"".join(chunks) + b"\0\0\0\0IEND\xaeB`\x82"
     if content.startswith(b"\xff\xd8\xff"):
         return jpeg(content)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
@@ -27,7 +30,7 @@ def png(content: bytes):
     place = len(PNG)
     while place + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[place : place + 8])
-        if kind in KEPT_OF_PNG:
+        if kind in KEPT_OF_PNG and place + 12 + length <= len(content):
             yield content[place : place + 12 + length]
         if kind == b"IEND":
             return

@@ -139,8 +139,8 @@ def _decoded(source, size: int, ranges: deep.Ranges | None, square: bool) -> tup
             raise ValueError(f"{pixels / 1e6:,.0f} million pixels; at most {LARGEST / 1e6:.0f} million are read")
         count = pages(image, source)
         with _one_large if pixels > LARGE else contextlib.nullcontext():
+            values, shallow = numbers(image, source)  # before the EXIF data, for which a PNG is decoded
             turn = orientation(image)
-            values, shallow = numbers(image, source)
             if values is not None:
                 image = deep.to_image(values, own(values) if ranges is None else ranges)
             image, on_black = to_rgb(image.transpose(turn) if turn is not None else image)

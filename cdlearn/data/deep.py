@@ -5,17 +5,17 @@ for each image, equal brightness would differ from image to image. So black and 
 each kind of numbers, over all its images. A run keeps them, and reads all later images by them.
 """
 
+import contextlib
 import io
 import logging
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_png
 
 try:
     import tifffile
@@ -63,7 +63,7 @@ def values_of(image: Image.Image | None, content) -> Values | None:
     """
     kind = image.format if image is not None else "TIFF"
     if kind == "PNG" and "16" in str(image.tile[0][3] if image.tile else "") and not image.mode.startswith("I"):
-        return Values(png(content))
+        return Values(grey_with_opacity(content) if "LA" in str(image.tile[0][3]) else both_bytes(content))
     if kind == "PPM" and image.mode in ("I", "RGB"):
         return pnm(content)
     if kind == "TIFF":
@@ -78,10 +78,42 @@ def whole(content) -> bytes:
     return content.getvalue() if isinstance(content, io.BytesIO) else Path(content).read_bytes()
 
 
-def png(content) -> np.ndarray:
-    """16-bit colour, or grey with transparency, of which Pillow keeps the upper 8 bits: (H, W, 2, 3 or 4) uint16."""
-    packed = torch.frombuffer(bytearray(whole(content)), dtype=torch.uint8)
-    return decode_png(packed, ImageReadMode.UNCHANGED).numpy().transpose(1, 2, 0)
+def again(content) -> Image.Image:
+    """The image opened anew."""
+    return Image.open(io.BytesIO(content.getvalue()) if isinstance(content, io.BytesIO) else content)
+
+
+def both_bytes(content) -> np.ndarray:
+    """16-bit colour, of which Pillow keeps the upper byte: (H, W, 3 or 4) uint16, by decoding the lower byte, too.
+
+    Raises:
+        ValueError: where the file is packed in another way.
+    """
+    planes = []
+    for swapped in (False, True):
+        with again(content) as image:
+            if len({tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile}) != 1:
+                raise ValueError("colours one after the other")
+            (of, *_), little = image.tile, sys.byteorder == "little"
+            order = of.args if isinstance(of.args, str) else of.args[0]
+            if order not in [f"{mode};16{end}" for mode in ("RGB", "RGBA") for end in "BLN"]:
+                raise ValueError(f"colours written as {order}")
+            big = order[-1] == "B" or (order[-1] == "N" and not little)
+            if swapped:  # what is taken for the upper byte is then the lower one
+                other = order[:-1] + ("L" if big else "B")
+                image.tile = [
+                    tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+                    for tile in image.tile
+                ]
+            planes.append(np.array(image))
+    return planes[0].astype(np.uint16) << 8 | planes[1]
+
+
+def grey_with_opacity(content) -> np.ndarray:
+    """A PNG of two numbers of 16 bits a pixel, (H, W, 2) uint16: to the decoder, four of 8 bits."""
+    with again(content) as image:
+        image._mode, image.tile = "RGBA", [tile._replace(args="RGBA") for tile in image.tile]
+        return np.ascontiguousarray(np.array(image)).view(">u2").astype(np.uint16)
 
 
 def pnm(content) -> Values | None:
@@ -100,7 +132,7 @@ def pnm(content) -> Values | None:
 
 
 def tiff(image: Image.Image | None, content) -> Values | None:
-    """The numbers of a TIFF: of grey by Pillow, which knows more ways of packing, of colour by tifffile."""
+    """The numbers of a TIFF: by Pillow, which knows more ways of packing, or by tifffile, which knows more numbers."""
     tags = {} if image is None else image.tag_v2
     signs = {int(sign) for sign in np.atleast_1d(tags.get(339, 1))}
     if image is not None and max(np.atleast_1d(tags.get(258, 1))) <= 8 and signs <= {1, 4}:
@@ -111,8 +143,11 @@ def tiff(image: Image.Image | None, content) -> Values | None:
         if numbers.dtype == np.int32 and signs <= {1, 4}:
             numbers = numbers.view(np.uint32)
         return Values(numbers, inverted)
+    if image is not None and image.mode in ("RGB", "RGBA") and tags.get(284, 1) == 1 and not inverted:
+        with contextlib.suppress(Exception):
+            return Values(both_bytes(content))
     if tifffile is None:
-        return None
+        raise ValueError("pip install tifffile to read it")
     file = content if isinstance(content, io.BytesIO) else str(content)
     with tifffile.TiffFile(file) as opened:
         page = opened.pages.first

@@ -75,7 +75,7 @@ class Listing:
             more = [f"{len(names) - 6} other names"] * (len(names) > 6)
             lines.append(f"left out folders that systems make: {', '.join(names[:6] + more)}")
         parts = [f"folders ({counted(*self.hidden)})"] if self.hidden[1] else []
-        parts += [f"image {files(self.hidden_files)}"] if self.hidden_files else []
+        parts += [f"{self.hidden_files:,} image file{'s' * (self.hidden_files > 1)}"] if self.hidden_files else []
         if parts:
             lines.append(f"left out what is hidden: {', '.join(parts)}")
         return lines

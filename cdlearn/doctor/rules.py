@@ -147,10 +147,11 @@ def folders() -> Iterator[tuple]:
 
 
 def data() -> Iterator[tuple]:
-    """Which data sets need no download, which are there in part, and where the others would be looked for."""
+    """Which data sets need no download, which are there in part, where the others would be, and decoded folders."""
     from torchvision import datasets
 
     from cdlearn.data import NAMES, named
+    from cdlearn.data.cache_files import caches
 
     sets, ready, absent = {"imagenet10": ("imagenet10", named.IMAGENET10)}, list(NAMES), {}
     for name, kind in ("cifar10", datasets.CIFAR10), ("cifar100-20", datasets.CIFAR100), ("stl10", datasets.STL10):
@@ -167,6 +168,13 @@ def data() -> Iterator[tuple]:
     if absent:
         what = f"data, not here yet: {', '.join(absent)} (all but imagenet10 are downloaded when asked for)"
         yield "note", what, f"without a network, put {', '.join(absent.values())} into {DATA.resolve()}"
+    if kept := caches(DATA / "decoded"):
+        total = sum(size for _, size, _ in kept) / GIB
+        what = f"decoded images in {DATA / 'decoded'}: {len(kept)} caches, {total:.2f} GiB"
+        stale = [(path, size) for path, size, of in kept if of is None or not Path(of.folder).is_dir()]
+        freed = f"{sum(size for _, size in stale) / GIB:.2f} GiB of folders that are gone, or of an older version"
+        mend = f"remove {' '.join(str(path.with_suffix('.*')) for path, _ in stale[:3])}" + " …" * (len(stale) > 3)
+        yield first((stale, "note", f"{what}, {freed}", mend), (True, "ok", what))
 
 
 def kernel() -> Iterator[tuple]:

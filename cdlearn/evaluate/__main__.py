@@ -17,7 +17,7 @@ from torch import nn
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, folders, load
-from cdlearn.data.fingerprint import is_of
+from cdlearn.data.fingerprints import is_of
 from cdlearn.evaluate import extra_metrics
 from cdlearn.results import scoring
 from cdlearn.results.run_folder import data_name, folder_of
@@ -43,7 +43,8 @@ def _evaluate(arguments: list[str]) -> None:
     reading = folders.reading_of(run, config)
     of = (wanted.data, config.size, wanted.limit, config.seed, asked.skip_bad)
     images = load(*of, progress=shown, stored=stored, reading=reading)
-    own = wanted == config and is_of(state.get("images"), images.images)
+    own = replace(wanted, data=config.data) == config and is_of(state.get("images"), images.images)
+    wanted = replace(config, data=wanted.data) if own else wanted
     if not own and asked.data is None and asked.limit is None:
         raise UserError(
             f"the images of {config.data} here are not those that {run} learned from; "

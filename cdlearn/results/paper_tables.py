@@ -18,7 +18,7 @@ from torch import Tensor
 from cdlearn import checkpoint
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
-from cdlearn.data.fingerprint import is_of
+from cdlearn.data.fingerprints import is_of
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time

@@ -192,7 +192,7 @@ def read_description(path: Path) -> dict:
 
 
 def note_changes(out: Path, config: Config) -> None:
-    """Say, and write into config.json, where a resumed run differs: device, compile, amp, folder."""
+    """Say, and write into config.json, where a resumed run goes on otherwise: device, compile, amp, folder."""
     path = out / "config.json"
     described = read_description(path)
     before, now = described["config"].as_dict(), config.as_dict()

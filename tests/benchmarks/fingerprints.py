@@ -1,11 +1,11 @@
-"""The cost of recognising a folder's images: ``python tests/benchmarks/fingerprints.py [--images N] [--side PX]``."""
+"""What it costs to recognise a folder's images: ``python tests/benchmarks/fingerprints.py [--images N]``."""
 
 import argparse
 import time
 
 import torch
 
-from cdlearn.data.fingerprint import fingerprint
+from cdlearn.data.fingerprints import fingerprint
 
 
 def main() -> None:

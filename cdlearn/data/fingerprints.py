@@ -1,8 +1,10 @@
-"""Images are recognised by what they show, wherever they lie: a run goes on with the very images it began with."""
+"""Whether images are those of a checkpoint, whatever their folder is called now."""
 
 import zlib
 
 from torch import Tensor
+
+from cdlearn.runtime.errors import UserError
 
 
 def fingerprint(images: Tensor) -> list[int]:
@@ -23,3 +25,9 @@ def is_of(saved: object, images: Tensor) -> bool:
         some = images[:: max(1, len(images) // 256)]
         return saved == [len(images), zlib.crc32(some.cpu().numpy().tobytes())]
     return saved == fingerprint(images)
+
+
+def check_same(state: dict, images: Tensor) -> None:
+    """Raises UserError where a checkpoint is of other images."""
+    if not is_of(state.get("images"), images):
+        raise UserError("the images differ from those at the start of the run; restore them or start a new run")
