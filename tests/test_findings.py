@@ -27,7 +27,7 @@ def photographs(n, side=64, seed=0):
     for cells in (2, 4, 8, 16, 32, side):
         rough = torch.rand(n, 3, cells, cells, generator=draws) - 0.5
         total += nn.functional.interpolate(rough, (side, side), mode="bilinear") / cells**0.5
-    return ((total * 0.45 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
+    return ((total * 0.9 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
 
 
 # --- quality ---
