@@ -113,22 +113,26 @@ def by_seed(rows: list[dict], regime: str, arm: str, column: str) -> dict[int, f
 
 
 def comparisons(
-    rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS
+    rows: list[dict],
+    claims: Sequence[tuple[str, str, str]] = CLAIMS,
+    asked: str = "published claims",
+    stages: str = "yh",
 ) -> dict[tuple[str, str, str], dict[str, Difference]]:
     """(regime, claim, stage) -> score -> the difference; only what has at least one pair in some score.
 
-    A claim about one arm alone is about its trained heads against untrained heads, so it has no line for h.
+    asked: what the claims have in common, for the name of their family. A claim about one arm alone is about its
+    trained heads against untrained heads, so it has no line for h.
     """
     found: dict[tuple[str, str, str], dict[str, Difference]] = {}
     for regime in dict.fromkeys(row["regime"] for row in rows):
         for score, name in SCORES.items():
             sides = {}
             for claim, better, worse in claims:
-                for stage in "yh"[: 1 if better == worse else 2]:
+                for stage in "y" if better == worse else stages:
                     other = "never trained" if better == worse else stage
                     columns = ((better, f"{score} {stage}"), (worse, f"{score} {other}"))
                     sides[regime, claim, stage] = tuple(by_seed(rows, regime, *of) for of in columns)
-            for key, difference in compare(f"{regime}, {name}: every claim, on y and h", sides).items():
+            for key, difference in compare(f"{regime}, {name}: {asked}, on {' and '.join(stages)}", sides).items():
                 found.setdefault(key, {})[name] = difference
     return {key: each for key, each in found.items() if any(of.pairs for of in each.values())}
 
