@@ -5,6 +5,7 @@ import evidence
 import pandas as pd
 import pytest
 import regimes
+from execute import CLAIMS
 
 
 @pytest.fixture
@@ -65,3 +66,15 @@ def test_every_claim_of_the_records_has_a_part_and_a_place_in_the_order():
         assert all(evidence.PARTS[claim] in evidence.ORDER for claim, *_ in claims)
     stored = pd.read_csv(regimes.RECORD)
     assert set(stored["regime"]) <= set(evidence.IMAGES)
+
+
+def disagreeing(claims, verdicts):
+    return [row["about"] for row in claims if verdicts.get(row["about"], row["verdict"]) != row["verdict"]]
+
+
+def test_what_notebooks_claim_of_a_comparison_is_what_the_records_say(home):
+    stored = pd.read_csv(CLAIMS, keep_default_na=False).to_dict("records")
+    assert disagreeing(stored, evidence.abouts(evidence.evidence())) == []
+    verdicts, about = evidence.abouts(evidence.evidence(home)), "entropy, patches, short run, y, NMI"
+    assert verdicts[about] == "better"
+    assert disagreeing([{"about": about, "verdict": "worse"}, {"about": "x", "verdict": "worse"}], verdicts) == [about]

@@ -253,6 +253,15 @@ def markdown(found: Found) -> str:
     return "\n".join(text) + "\n"
 
 
+def abouts(found: Found) -> dict[str, str]:
+    """The verdict of every comparison, by the name that a claim of a notebook gives it with ``about``."""
+    return {
+        f"{part}, {named(images)}, {length} run, {stage}, {score}": d.verdict
+        for (images, length, part, stage), each in found.items()
+        for score, d in each.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=FIGURES, help="the folder with records/, where the files go")
