@@ -15,6 +15,7 @@ from pathlib import Path
 
 import curves
 import modified_heads
+import paired_claims
 import regimes
 from budget import RECORDS, recorded
 from matplotlib.axes import Axes
@@ -97,11 +98,11 @@ def evidence(home: Path = FIGURES) -> Found:
     found: Found = {}
     for length, rows in ((SHORT, short), (LONG, long_rows(home))):
         for asked, claims in FAMILIES.items():
-            for (images, claim, stage), each in regimes.comparisons(rows, claims, asked).items():
+            for (images, claim, stage), each in paired_claims.comparisons(rows, claims, asked).items():
                 found[images, length, PARTS[claim], stage] = each
     again = recorded(records / "regimes-asked-again.csv")
     question = [("asked again", "CD", "one view")]
-    for (images, _, stage), each in regimes.comparisons(again, question, AGAIN, stages="h").items():
+    for (images, _, stage), each in paired_claims.comparisons(again, question, AGAIN, stages="h").items():
         found[images, SHORT, AGAIN, stage] = each
     return found
 

@@ -20,15 +20,16 @@ logits                  How are the heads' logits distributed, with entropy and 
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace  # noqa: F401 (tests shorten experiments with it)
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 
 import experiments_report
 import numpy as np
 import torch
-import torch.nn.functional as F
 from budget import RECORDS, append, recorded
+from negative_free import NoPredictor, NoStop, Siamese
 from scipy.stats import kurtosis
 from torch import Tensor, nn
 
@@ -36,9 +37,6 @@ from cdlearn.backbones import backbone
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import cluster_scores, embed, knn_accuracy, raw_pixels, untrained_heads
-from cdlearn.losses import at_least_float32
-from cdlearn.methods.byol import BYOL
-from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.results.run_folder import data_name
 from cdlearn.results.scoring import spread
 from cdlearn.runtime import rng
@@ -48,47 +46,6 @@ from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fit, fresh_model
 
 EDGES = np.linspace(-8, 8, 65)  # of the bins of a logit; the outer ones take what lies beyond
-
-
-class Siamese(BYOL):
-    """BYOL without the target: both views pass the online network. With the stop-gradient it is SimSiam."""
-
-    stop = True
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, 3, S, S) -> prediction and z, each (M, dim)."""
-        z = self.online(x)
-        return self.predictor(z), z
-
-    def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
-        (q1, z1), (q2, z2) = forward_views(self, (x1, x2), self.config.per_view_batch_norm)
-        loss = 0
-        for guess, goal in ((q1, z2), (q2, z1)):
-            goal = goal.detach() if self.stop else goal
-            with torch.autocast(goal.device.type, enabled=False):
-                pair = (at_least_float32(of) for of in (guess, goal))
-                loss = loss + 2 - 2 * F.cosine_similarity(*pair, dim=1).mean()
-        return {"loss": loss, "prediction": loss}
-
-    def after_step(self, step: int, steps: int) -> None:
-        """There is no target to move."""
-
-    def represent(self, x: Tensor) -> dict[str, Tensor]:
-        return with_backbone(self.online[0](x), self.online[1])
-
-
-class NoStop(Siamese):
-    """The gradient flows into what is predicted as well."""
-
-    stop = False
-
-
-class NoPredictor(BYOL):
-    """The online network has to match the target directly."""
-
-    def __init__(self, network: nn.Module, config: Config):
-        super().__init__(network, config)
-        self.predictor = nn.Identity()
 
 
 @dataclass(frozen=True)
@@ -233,6 +190,12 @@ EXPERIMENTS = {
 }
 
 
+@cache
+def loaded(data: str, size: int, limit: int | None, stored: int) -> ImageSet:
+    """The images, the same for all seeds."""
+    return load(data, size, limit, 42, stored=stored)
+
+
 def runs(name: str, preset: str, seeds: list[int], overrides: dict, path: Path) -> None:
     """Make every run of an experiment that its record lacks."""
     experiment = EXPERIMENTS[name]
@@ -240,7 +203,7 @@ def runs(name: str, preset: str, seeds: list[int], overrides: dict, path: Path) 
     for seed, length, (arm, changes) in product(seeds, lengths or (0,), experiment.arms.items()):
         settings = experiment.settings | overrides | {k: v for k, v in changes.items() if k != "model"}
         config = Config.preset(preset, **settings | ({"epochs": length} if length else {}) | {"seed": seed})
-        images = load(config.data, config.size, config.limit, 42, stored=config.stored)  # the same for all seeds
+        images = loaded(config.data, config.size, config.limit, config.stored)
         if images.labels is None:
             raise UserError(f"{config.data} has no class sub-folders; an experiment compares with labels")
         epochs = config.epochs_for(len(images))

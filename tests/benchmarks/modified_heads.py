@@ -21,7 +21,8 @@ import pandas as pd
 import torch
 from budget import RECORDS, append, recorded
 from matplotlib.figure import Figure
-from regimes import EXPLAINED, REGIMES, comparisons, markdown, measure
+from paired_claims import EXPLAINED, comparisons, markdown
+from regimes import REGIMES, measure
 
 from cdlearn import disentanglement
 from cdlearn.data import ImageSet
