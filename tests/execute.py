@@ -4,9 +4,13 @@ Each is run on the laptop preset (or on CDLEARN_PRESET) without what earlier one
 stored in its first cell ("Time: …") is that of a reader who opens it alone. With the outputs goes a hash of the code
 that they came from, which tests/test_notebooks.py compares with the code on disk. On a processor with AMX or AVX-512,
 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 in the environment gives the times of an ordinary laptop.
+
+Every sentence that a notebook asserted (course.claim) stands in figures/claims.csv with its numbers, the comparison it
+is about and the verdict. ``--claims`` collects them from the stored outputs, without running anything.
 """
 
 import argparse
+import csv
 import hashlib
 import os
 import platform
@@ -19,10 +23,14 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from cdlearn.results.compare_seeds import VERDICTS
 from cdlearn.runtime.devices import cpu_kind
 
 HOME = Path(__file__).resolve().parent.parent
 NOTEBOOKS = HOME / "notebooks"
+CLAIMS = HOME / "figures" / "claims.csv"
+CLAIM = re.compile(r"^✓ (?P<sentence>.+?)(?: \[(?P<about>[^\]]+): (?P<verdict>" + "|".join(VERDICTS) + r")\])?$")
+NUMBER = re.compile(r"(?<![\w.])[+−-]?\d[\d,]*(?:\.\d+)?%?(?![\w])")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a slider is nothing without the kernel that made it
 TIME = re.compile(r"^\*\*Time:?\*\*.*$", re.MULTILINE)
 
@@ -82,11 +90,55 @@ def execute(path: Path) -> float:
     return seconds
 
 
+def claims_of(notebook: nbformat.NotebookNode, name: str) -> list[dict]:
+    """What a notebook asserted when it was last run: a row per sentence, from its stored outputs."""
+    rows = []
+    for number, cell in enumerate(notebook.cells):
+        printed = [o.text for o in cell.get("outputs", []) if o.output_type == "stream" and o.name == "stdout"]
+        for line in "".join(printed).splitlines():
+            if found := CLAIM.match(line):
+                numbers = " ".join(NUMBER.findall(found["sentence"]))
+                rows.append({"notebook": name, "cell": number, **found.groupdict(default=""), "numbers": numbers})
+    return rows
+
+
+def collect_claims(path: Path = CLAIMS, notebooks: Path = NOTEBOOKS) -> list[dict]:
+    """Write the claims of all notebooks, in order, and return them."""
+    files = sorted(notebooks.glob("*.ipynb"))
+    rows = [row for file in files for row in claims_of(nbformat.read(file, 4), file.stem)]
+    with path.open("w", newline="") as file:
+        columns = ["notebook", "cell", "about", "verdict", "numbers", "sentence"]
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def contradictions(rows: list[dict]) -> list[str]:
+    """Comparisons about which two claims have different verdicts, one line each that names both."""
+    first, found = {}, []
+    for row in rows:
+        if row["about"]:
+            other = first.setdefault(row["about"], row)
+            if other["verdict"] != row["verdict"]:
+                places = (f"{r['notebook']} cell {r['cell']}: {r['verdict']}" for r in (other, row))
+                found.append(f"{row['about']}: {', but '.join(places)}")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path)
-    for path in parser.parse_args().notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+    parser.add_argument("--claims", action="store_true", help="only collect figures/claims.csv from stored outputs")
+    asked = parser.parse_args()
+    for path in [] if asked.claims else asked.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
         print(f"{path.name}: {execute(path.resolve()):.0f} s", flush=True)
+    rows = collect_claims()
+    print(
+        f"{CLAIMS.relative_to(HOME)}: {len(rows)} claims, {sum(bool(row['about']) for row in rows)} name a comparison"
+    )
+    for line in contradictions(rows):
+        print(f"contradiction: {line}")
 
 
 if __name__ == "__main__":

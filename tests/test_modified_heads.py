@@ -2,8 +2,8 @@
 
 import modified_heads
 import numpy as np
+import paired_claims
 import pytest
-import regimes
 
 from cdlearn.runtime.commandline import guarded
 
@@ -39,7 +39,7 @@ def test_the_table_has_means_and_spreads_and_leaves_out_what_an_arm_has_not(rows
 
 
 def test_decorrelated_heads_are_compared_with_published_ones_with_simclr_and_with_untrained_heads(rows):
-    found = regimes.comparisons(rows, modified_heads.CLAIMS)
+    found = paired_claims.comparisons(rows, modified_heads.CLAIMS)
     gaps = {claim: each["NMI"].gap for (_, claim, stage), each in found.items() if stage == "y"}
     assert gaps == {
         "decorrelated heads over published ones": pytest.approx(0.302, abs=0.001),

@@ -2,6 +2,7 @@
 
 import math
 
+import paired_claims
 import pytest
 import regimes
 
@@ -22,7 +23,7 @@ def record(regime="patches", seeds=(1, 2, 3), scores=("nmi", "knn")):
 
 
 def test_a_claim_is_compared_on_y_and_h_in_every_score_that_was_recorded():
-    found = regimes.comparisons(record())
+    found = paired_claims.comparisons(record(), regimes.CLAIMS)
     assert len(found) == 13 and ("patches", regimes.CLAIMS[-1][0], "h") not in found
     heads = found["patches", "6, 9: heads over z", "y"]
     assert heads["NMI"].gap == pytest.approx(-0.05, abs=0.01) and heads["NMI"].verdict == "worse"
@@ -31,25 +32,25 @@ def test_a_claim_is_compared_on_y_and_h_in_every_score_that_was_recorded():
 
 
 def test_each_regime_and_score_is_a_family_and_one_seed_has_no_verdict():
-    found = regimes.comparisons(record() + record("shapes", (1,)))
+    found = paired_claims.comparisons(record() + record("shapes", (1,)), regimes.CLAIMS)
     assert {of.family for each in found.values() for of in each.values() if of.tests} == {
-        "patches, NMI: every claim, on y and h",
-        "patches, kNN: every claim, on y and h",
+        "patches, NMI: published claims, on y and h",
+        "patches, kNN: published claims, on y and h",
     }
-    text = regimes.markdown(found)
+    text = paired_claims.markdown(found)
     assert "NMI and kNN: one seed: no verdict" in text and "ARI and ACC: not recorded" in text
     assert "worse in NMI and kNN" in text and "nan" not in text
 
 
 def test_seeds_without_a_partner_are_counted():
     rows = [row for row in record() if (row["arm"], row["seed"]) != ("SimCLR", "3")]
-    found = regimes.comparisons(rows)
+    found = paired_claims.comparisons(rows, regimes.CLAIMS)
     assert found["patches", "6, 9: heads over z", "y"]["NMI"].left_out == 1
-    assert "- 2 seeds of 2 comparisons have no partner" in regimes.markdown(found)
+    assert "- 2 seeds of 2 comparisons have no partner" in paired_claims.markdown(found)
 
 
 def test_the_chart_has_a_panel_for_every_score_and_stage():
-    figure = regimes.chart(regimes.comparisons(record()))
+    figure = paired_claims.chart(paired_claims.comparisons(record(), regimes.CLAIMS), regimes.CLAIMS)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == [f"{stage}: {score} gained" for score in ("NMI", "kNN") for stage in ("output y", "backbone h")]
 
@@ -77,3 +78,9 @@ def test_a_run_has_all_four_scores_of_both_stages_and_of_untrained_heads():
     row = regimes.measure(tiny, {"regime": "x", "arm": "CD", "seed": 1})
     for score in ("nmi", "ari", "acc", "knn"):
         assert all(math.isfinite(row[f"{score} {stage}"]) for stage in ("h", "y", "never trained"))
+
+
+def test_correlations_and_spreads_of_the_arms_are_stated():
+    assert paired_claims.spreads(record(), regimes.CLAIMS) == "", "three seeds are too few"
+    rows = record(seeds=range(6))
+    assert "correlation 1.00 to 1.00" in paired_claims.spreads(rows, regimes.CLAIMS)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from cdlearn import checkpoint
 from cdlearn.config import PRESETS, Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import cluster_scores, knn_accuracy
+from cdlearn.results.compare_seeds import VERDICTS
 from cdlearn.results.run_folder import home_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError, did_you_mean
@@ -100,19 +102,37 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     return model, config, images
 
 
-def claim(holds: bool, sentence: str) -> None:
+def claim(holds: bool, sentence: str, about: str = "", verdict: str = "") -> None:
     """Print a sentence of the text with its figures, and fail where it no longer holds.
 
     So prose cannot drift from numbers. The smoke preset learns nothing: there it only says what it would have checked.
 
+    about: the comparison that the sentence is about, such as "heads over z, patches, short run, NMI"; two sentences
+    about one comparison must have one verdict. verdict: one of compare_seeds.VERDICTS; not given, it is the one that
+    the sentence has in its words. ``python tests/execute.py --claims`` collects all of them in figures/claims.csv.
+
     Raises:
         AssertionError: with the sentence, on any other preset.
+        ValueError: for a comparison without exactly one verdict.
     """
+    if about:
+        sentence = f"{sentence} [{about}: {the_verdict(sentence, verdict)}]"
     if preset() == "smoke":
         print(f"needs the full preset: {sentence}")
         return
     assert holds, f"this does not hold here: {sentence}"
     print(f"✓ {sentence}")
+
+
+def the_verdict(sentence: str, verdict: str = "") -> str:
+    """The verdict that is given, or else the only one that the sentence has in its words. Raises ValueError."""
+    found = [verdict] if verdict else [of for of in VERDICTS if re.search(rf"\b{of}\b", sentence)]
+    if len(found) != 1 or found[0] not in VERDICTS:
+        raise ValueError(
+            f"{sentence!r} is about a comparison, so it needs one verdict of {', '.join(VERDICTS)}; "
+            f"found {', '.join(found) or 'none'}"
+        )
+    return found[0]
 
 
 def measured(features: torch.Tensor, images: ImageSet, seeds: int = 3) -> dict[str, float]:

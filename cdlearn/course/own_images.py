@@ -49,6 +49,6 @@ def own_images(count: int = 2400) -> tuple[str, pd.DataFrame | None]:
     return str(folder), pd.DataFrame.from_dict(rows, orient="index").sort_index()
 
 
-def claims_about(known: pd.DataFrame | None) -> Callable[[bool, str], None]:
+def claims_about(known: pd.DataFrame | None) -> Callable[..., None]:
     """:func:`cdlearn.course.claim` for the folder that stands in; of the reader's own images nothing was claimed."""
-    return claim if known is not None else lambda holds, sentence: None
+    return claim if known is not None else lambda holds, sentence, **about: None

@@ -26,6 +26,7 @@ LEVEL, POWER = 0.05, 0.8
 NO_SPREAD = 1e-9  # differences that scatter less than this are equal but for rounding
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not shown"
 ONE_SEED, MISSING = "one seed: no verdict", "not yet measured"
+VERDICTS = (BETTER, WORSE, NOT_SHOWN, ONE_SEED, MISSING)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def smallest_effect(spread: float, pairs: int, level: float = LEVEL, power: floa
 def in_words(by_score: Mapping[str, Difference]) -> str:
     """In which scores one arm is better: {"NMI": …, "kNN": …} -> "better in NMI; not shown in kNN"."""
     parts = []
-    for verdict in (BETTER, WORSE, NOT_SHOWN, ONE_SEED, MISSING):
+    for verdict in VERDICTS:
         names = [name for name, difference in by_score.items() if difference.verdict == verdict]
         if names:
             listed = ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]

@@ -218,6 +218,9 @@ def chart(home: Path) -> None:
             named = DATA[name].split(":")[0]
             axis.set(title=f"{named}, {title}", xlabel="views (log)", ylabel=f"{title} (0 to 1)", xscale="log")
             axis.set_xlim(8e3, 7e6)
+            if record[score].isna().all():
+                axis.text(0.5, 0.5, "not yet measured", transform=axis.transAxes, ha="center", color="0.35")
+                axis.set_yticks([])
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             plots.grid(axis)
     made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)

@@ -21,7 +21,8 @@ import pandas as pd
 import torch
 from budget import RECORDS, append, recorded
 from matplotlib.figure import Figure
-from regimes import EXPLAINED, REGIMES, comparisons, markdown, measure
+from paired_claims import EXPLAINED, comparisons, markdown
+from regimes import REGIMES, measure
 
 from cdlearn import disentanglement, mig_dci
 from cdlearn.data import ImageSet
@@ -110,9 +111,10 @@ def chart(rows: list[dict]) -> Figure:
 def report() -> None:
     """Write modified-heads.md and modified-heads.png beside the record's folder."""
     rows, home = known(), RECORDS.parent
+    compared = markdown(comparisons(rows, CLAIMS, "decorrelated heads"))
     text = (
         "# Decorrelated heads\n\nMeasured with `python tests/benchmarks/modified_heads.py`: mean ± standard deviation "
-        f"over training seeds.\n\n{table(rows)}\n\n{EXPLAINED}\n\n{markdown(comparisons(rows, CLAIMS))}\n"
+        f"over training seeds.\n\n{table(rows)}\n\n{EXPLAINED}\n\n{compared}\n"
     )
     (home / "modified-heads.md").write_text(text)
     chart(rows).savefig(home / "modified-heads.png")

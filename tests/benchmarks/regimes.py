@@ -15,21 +15,18 @@ regime, in one score: every claim, on h and on y.
 
 import argparse
 import csv
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from budget import RECORDS, recorded
-from matplotlib.figure import Figure
+from paired_claims import EXPLAINED, chart, comparisons, markdown, spreads
 
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
 from cdlearn.evaluate import agreement, assign_to_clusters, clusterings, knn_accuracy
-from cdlearn.results.compare_seeds import SCORES, Difference, compare, in_words
-from cdlearn.results.plots import COLOURS, MARKS, figure, grid
 from cdlearn.results.scoring import stages
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit
@@ -106,120 +103,14 @@ CLAIMS = (  # the paper's tables, what is claimed to be better, than what
 )
 
 
-def by_seed(rows: list[dict], regime: str, arm: str, column: str) -> dict[int, float]:
-    """Training seed -> a column of the record, where it is filled in."""
-    found = [row for row in rows if (row["regime"], row["arm"]) == (regime, arm)]
-    return {int(row["seed"]): float(row[column]) for row in found if row.get(column) not in ("", None)}
-
-
-def comparisons(
-    rows: list[dict], claims: Sequence[tuple[str, str, str]] = CLAIMS
-) -> dict[tuple[str, str, str], dict[str, Difference]]:
-    """(regime, claim, stage) -> score -> the difference; only what has at least one pair in some score.
-
-    A claim about one arm alone is about its trained heads against untrained heads, so it has no line for h.
-    """
-    found: dict[tuple[str, str, str], dict[str, Difference]] = {}
-    for regime in dict.fromkeys(row["regime"] for row in rows):
-        for score, name in SCORES.items():
-            sides = {}
-            for claim, better, worse in claims:
-                for stage in "yh"[: 1 if better == worse else 2]:
-                    other = "never trained" if better == worse else stage
-                    columns = ((better, f"{score} {stage}"), (worse, f"{score} {other}"))
-                    sides[regime, claim, stage] = tuple(by_seed(rows, regime, *of) for of in columns)
-            for key, difference in compare(f"{regime}, {name}: every claim, on y and h", sides).items():
-                found.setdefault(key, {})[name] = difference
-    return {key: each for key, each in found.items() if any(of.pairs for of in each.values())}
-
-
-def chart(found: dict[tuple[str, str, str], dict[str, Difference]], claims: Sequence = CLAIMS) -> Figure:
-    """The differences with their intervals, a panel per score and stage; filled: Holm's p < 0.05."""
-    names = [claim for claim, *_ in claims][::-1]
-    regimes = list(dict.fromkeys(regime for regime, *_ in found))
-    scores = [name for name in SCORES.values() if any(each[name].pairs > 1 for each in found.values())]
-    made, grid_of_axes = figure(2, len(scores), 5.2, 0.7 + 0.5 * len(names))
-    for axes, score in zip(grid_of_axes, scores, strict=True):
-        for axis, (stage, title) in zip(axes, (("y", "output y"), ("h", "backbone h")), strict=True):
-            for number, regime in enumerate(regimes):
-                offset = 0.2 * (len(regimes) / 2 - 0.5 - number)
-                style = dict(color=COLOURS[(0, 4, 2, 6)[number]], mark=MARKS[number], label=regime)
-                some = {c: each[score] for (r, c, s), each in found.items() if (r, s) == (regime, stage)}
-                intervals(axis, {names.index(claim) + offset: d for claim, d in some.items()}, **style)
-            axis.axvline(0, color="0.3", linewidth=1)
-            axis.set(title=f"{title}: {score} gained", xlabel=f"difference of {score}, 95% interval")
-            axis.set_yticks(range(len(names)), names if stage == "y" else [""] * len(names))
-            axis.set_ylim(-0.6, len(names) - 0.4)
-            grid(axis, "x")
-    grid_of_axes[0, 1].legend(fontsize=8, title="filled: Holm's p < 0.05", title_fontsize=8, loc="lower right")
-    return made
-
-
-def intervals(axis, at: dict[float, Difference], color: str, mark: str, label: str) -> None:
-    """A mark with its interval at each height; filled where Holm's p < 0.05. One pair is left out."""
-    axis.plot([], [], mark, color=color, label=label)
-    for height, difference in at.items():
-        if difference.pairs < 2:
-            continue
-        spread = np.nan_to_num([[difference.gap - difference.low], [difference.high - difference.gap]])
-        axis.errorbar(difference.gap, height, xerr=spread, fmt="none", color=color, linewidth=1.4, capsize=2)
-        face = color if difference.verdict in ("better", "worse") else "white"
-        axis.plot(difference.gap, height, mark, markerfacecolor=face, markeredgecolor=color, markersize=6)
-
-
-def recorded_scores(found: dict[tuple[str, str, str], dict[str, Difference]]) -> list[str]:
-    """The scores that some comparison has."""
-    return [name for name in SCORES.values() if any(each[name].pairs for each in found.values())]
-
-
-def markdown(found: dict[tuple[str, str, str], dict[str, Difference]]) -> str:
-    """A line per regime, claim and stage with its scores, what they say in words, and the families below."""
-    scores = recorded_scores(found)
-    head = [
-        "images",
-        "claim (tables)",
-        "scored on",
-        "pairs",
-        *scores,
-        f"smallest effect: {', '.join(scores)}",
-        "in words",
-    ]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for (regime, claim, stage), each in found.items():
-        pairs = max(of.pairs for of in each.values())
-        least = [each[name].smallest for name in scores]
-        least = ", ".join("–" if math.isnan(value) else f"{value:.3f}" for value in least)
-        words = in_words({name: each[name] for name in scores})
-        cells = [regime, claim, stage, str(pairs), *(str(each[name]) for name in scores), least, words]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *families(found)])
-
-
-def families(found: dict) -> list[str]:
-    """What the correction covers, how many tests each family has, and what was left out."""
-    named = {of.family: of.tests for each in found.values() for of in each.values() if of.tests}
-    lines = [f"- {name}: {tests} tests with at least two pairs." for name, tests in named.items()]
-    missing = [name for name in SCORES.values() if name not in recorded_scores(found)]
-    lines += [f"- {' and '.join(missing)}: not recorded when these runs were made."] * bool(missing)
-    alone = [max(of.left_out for of in each.values() if of.pairs) for each in found.values()]
-    lines += [f"- {sum(alone)} seeds of {sum(map(bool, alone))} comparisons have no partner, and are left out."] * any(
-        alone
-    )
-    return ["Families of Holm's correction:", "", *lines]
-
-
-EXPLAINED = """Runs that share a training seed are compared pair by pair. Each cell: mean difference [95% interval of
-this comparison alone], p of the t test for pairs after Holm's correction. The smallest effect is what so many pairs
-find with 80% power at the strictest level of the family."""
-
-
 def report(path: Path) -> None:
     """Write regimes.md and regimes.png beside the record's folder."""
-    found = comparisons(recorded(path))
+    found = comparisons(recorded(path), CLAIMS)
     home = path.resolve().parent.parent
     title = "# Where the published effects appear\n\nMeasured with `python tests/benchmarks/regimes.py`. "
-    (home / "regimes.md").write_text(f"{title}{EXPLAINED}\n\n{markdown(found)}\n")
-    chart(found).savefig(home / "regimes.png")
+    text = f"{title}{EXPLAINED}\n\n{markdown(found)}\n\n{spreads(recorded(path), CLAIMS)}"
+    (home / "regimes.md").write_text(text.rstrip() + "\n")
+    chart(found, CLAIMS).savefig(home / "regimes.png")
     print(markdown(found))
 
 

@@ -1,0 +1,120 @@
+"""Tables and figures of experiments.py, from their records: figures/experiments.md and NAME.png."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cdlearn.results import compare_seeds, plots
+from cdlearn.results.compare_seeds import SCORES
+
+KEYS = ["data", "arm", "seed", "epochs", "epoch", "stage"]
+
+
+def write(home: Path, reports: dict[str, dict]) -> None:
+    """A section and a figure for every experiment that has a record; those without are named once."""
+    sections, missing = [], []
+    for name, report in reports.items():
+        path = home / "records" / f"{name}.csv"
+        if not path.exists():
+            missing.append(name)
+            continue
+        record = pd.read_csv(path)
+        sections += section(name, record, report)
+        figure(record, report).savefig(home / f"{name}.png")
+    text = [
+        "# Experiments",
+        "",
+        "Measured with `python tests/benchmarks/experiments.py NAME`; mean ± standard deviation",
+    ]
+    text += [
+        "over training seeds. Arms are compared pair by pair over the seeds ([how](README.md#how-runs-are-compared)).",
+        "",
+    ]
+    text += [*sections, *([f"Not yet measured: {', '.join(missing)}."] if missing else [])]
+    (home / "experiments.md").write_text("\n".join(text).rstrip() + "\n")
+    print("\n".join(text))
+
+
+def section(name: str, record: pd.DataFrame, report: dict) -> list[str]:
+    """The table of the ends of all runs, and below it every arm against the reference."""
+    ends = record[record["epoch"] == record["epochs"]]
+    columns = [
+        c
+        for c in (*SCORES, "spread", "entropy", "from one half", "saturated", "logit std", "excess kurtosis")
+        if c in ends
+    ]
+    seeds = ", ".join(map(str, sorted(ends["seed"].unique())))
+    made = [f"## {name}", "", f"Seeds {seeds}.", "", f"![{name}]({name}.png)", ""]
+    made += [f"| images | epochs | arm | stage | seeds | {' | '.join(SCORES.get(c, c) for c in columns)} |"]
+    made += ["|---" * (5 + len(columns)) + "|"]
+    for keys, some in ends.groupby(["data", "epochs", "arm", "stage"], sort=False):
+        by_seed = some.groupby("seed")[columns].mean()  # one row, or the many of a histogram
+        cells = [shown(by_seed[column]) for column in columns]
+        made.append(f"| {' | '.join(map(str, [*keys, len(by_seed), *cells]))} |")
+    return [*made, "", *differences(name, ends, report.get("reference")), ""]
+
+
+def shown(values: pd.Series) -> str:
+    """Mean ± standard deviation, or the single value."""
+    values = values.dropna()
+    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread}" if len(values) else ""
+
+
+def differences(name: str, ends: pd.DataFrame, reference: str | None) -> list[str]:
+    """Every arm minus the reference, at each length and stage that both have; one family for each score."""
+    if reference is None or reference not in set(ends["arm"]):
+        return []
+    found: dict[tuple, dict] = {}
+    for score, title in SCORES.items():
+        sides = {}
+        for (data, epochs, stage), some in ends[ends["epochs"] > 0].groupby(["data", "epochs", "stage"], sort=False):
+            by_arm = {arm: part.set_index("seed")[score] for arm, part in some.groupby("arm", sort=False)}
+            untrained = ends[(ends["data"] == data) & (ends["epochs"] == 0) & (ends["stage"] == stage)]
+            by_arm |= {arm: part.set_index("seed")[score] for arm, part in untrained.groupby("arm", sort=False)}
+            for arm in by_arm if reference in by_arm else ():
+                if arm != reference:
+                    sides[data, epochs, stage, arm] = (by_arm[arm], by_arm[reference])
+        for key, difference in compare_seeds.compare(f"{name}, {title}", sides).items():
+            found.setdefault(key, {})[title] = difference
+    lines = [
+        f"| images | epochs | stage | minus {reference} | pairs | {' | '.join(SCORES.values())} | in words |",
+        "|---" * 10 + "|",
+    ]
+    lines[1] = "|---" * (6 + len(SCORES)) + "|"
+    for key, each in found.items():
+        pairs = max(d.pairs for d in each.values())
+        cells = [*key, pairs, *(each[title] for title in SCORES.values()), compare_seeds.in_words(each)]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    tests = max((d.tests for each in found.values() for d in each.values()), default=0)
+    return [*lines, "", f"Holm's correction covers the {tests} tests of this table in one score."] if found else []
+
+
+def figure(record: pd.DataFrame, report: dict) -> Figure:
+    """A panel per measure: a line per arm and stage, the mean over the seeds with their range."""
+    panels = [column for column in report["panels"] if column in record]
+    made, (axes,) = plots.figure(len(panels), width=4.6, height=4.0)
+    record = record[record["epochs"] > 0]
+    many = record["stage"].nunique() > 1
+    for axis, column in zip(axes, panels, strict=True):
+        groups = ["arm", "stage"] if report["x"] == "epoch" else ["stage"] if report["x"] == "arm" else ["arm"]
+        part = record.dropna(subset=column)
+        part = part[part["epoch"] == part["epochs"]] if report["x"] != "epoch" else part
+        for number, (names, some) in enumerate(part.groupby(groups, sort=False)):
+            x = some["arm"].str.removeprefix("alpha ").astype(float) if report["x"] == "arm" else some[report["x"]]
+            by_x = some[column].groupby(x)
+            style = dict(color=plots.COLOURS[(0, 4, 2, 6, 7, 5, 1, 9)[number % 8]], marker=plots.MARKS[number % 10])
+            label = ", ".join(names if many or len(names) == 1 else names[:1])
+            axis.plot(by_x.mean(), label=label, markersize=4, markevery=max(1, len(by_x) // 10), **style)
+            axis.fill_between(by_x.min().index, by_x.min(), by_x.max(), color=style["color"], alpha=0.15, linewidth=0)
+        axis.set(xlabel={"arm": "alpha"}.get(report["x"], report["x"]), title=SCORES.get(column, column))
+        plots.grid(axis)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for axis in axes[1:]:
+        more = zip(*axis.get_legend_handles_labels(), strict=True)
+        for handle, label in more:
+            if label not in labels:
+                handles, labels = [*handles, handle], [*labels, label]
+    made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return made
