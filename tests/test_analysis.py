@@ -20,7 +20,7 @@ from cdlearn.pages.contents import TIERS
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """The survey of a folder with everything in it, by a network that learned nothing."""
+    """The analysis of a folder with everything in it, by a network that learned nothing."""
     place = tmp_path_factory.mktemp("odd")
     folder = odd_folder(place / "my images")
     before = sorted(path for path in folder.rglob("*"))
@@ -180,7 +180,7 @@ def test_the_number_of_clear_clusters_is_found(k):
     truth = draws.integers(0, k, 300)
     rows = (8 * np.eye(16)[:, :k].T[truth] + noise("normal", 300, 16, 1)).astype(np.float32)
     found = clusters.clusterings(rows)
-    assert found.clear and found.k == k and found.advice.startswith(f"Take k = {k} ")
+    assert found.clear and found.k == k and found.advice.startswith(f"k = {k} stands out most from chance ")
     part = found.parts[k]
     assert len({(t, c) for t, c in zip(truth, part["of"], strict=True)}) == k, "each cluster is one blob"
     assert part["stability"] > 0.95 and found.silhouette[k] > 0.4
@@ -190,11 +190,14 @@ def test_the_number_of_clear_clusters_is_found(k):
 
 def test_the_three_tests_of_a_clear_k():
     k, clear, said = clusters.advised({2: 0.5, 3: 0.6}, {2: 0.3, 3: 0.3}, {2: 0.9, 3: 0.9})
-    assert (k, clear) == (3, True) and "Next best: k = 2" in said
+    assert (k, clear) == (3, True) and said.startswith("k = 3 stands out most") and "So do, by less, k = 2." in said
+    assert clusters.advised({2: 0.6, 9: 0.5}, {2: 0.5, 9: 0.1}, {2: 0.9, 9: 0.9})[0] == 9, (
+        "from chance, not the highest"
+    )
     for silhouette, chance, steady, why in (
         (0.2, 0.1, 0.9, "no silhouette exceeds 0.25"),
         (0.41, 0.40, 0.9, "images without clusters"),
-        (0.5, 0.3, 0.7, "halves"),
+        (0.5, 0.3, 0.7, "two halves of the images agree on no clusters to 0.8 (at best to 0.70)"),
     ):
         assert clusters.advised({4: silhouette}, {4: chance}, {4: steady})[1] is False
         assert why in clusters.advised({4: silhouette}, {4: chance}, {4: steady})[2]
@@ -235,32 +238,88 @@ def test_the_map_keeps_neighbourhoods():
     assert sum(told) == tsne.STEPS
 
 
-def test_copies_count_as_such_and_other_pictures_do_not():
-    draws = torch.Generator().manual_seed(0)
-    rough = torch.rand(60, 3, 6, 6, generator=draws)
-    images = (nn.functional.interpolate(rough, (48, 48), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
-    lighter = (images[:20].float() * 1.08).clamp(0, 255).to(torch.uint8)
-    both = torch.cat([images, lighter])
-    bits, colours = duplicates.hashed(both)
+def rough_pictures(n, seed=0):
+    """``n`` pictures of soft spots of every colour, uint8 (n, 3, 48, 48)."""
+    rough = torch.rand(n, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return (nn.functional.interpolate(rough, (48, 48), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
+
+
+CHANGES = {
+    "lighter": lambda images: (images.float() * 1.08).clamp(0, 255).to(torch.uint8),
+    "mirrored": lambda images: images.flip(-1),
+    "cropped": lambda images: nn.functional.interpolate(images[..., 2:-2, 2:-2].float(), (48, 48), mode="bilinear").to(
+        torch.uint8
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_copies_count_as_such_and_other_pictures_do_not(change):
+    images = rough_pictures(60)
+    both = torch.cat([images, CHANGES[change](images[:20])])
+    bits = duplicates.hashed(both)
     everyone = np.array([[j for j in range(80) if j != i] for i in range(80)])[:, ::-1]
-    pairs, off = duplicates.near_pictures(bits, colours, np.concatenate([everyone[:, :20], everyone[:, -20:]], axis=1))
-    assert (off <= duplicates.DIFFERENT).all()
+    pairs, facts = duplicates.near_pictures(both, bits, np.concatenate([everyone[:, :20], everyone[:, -20:]], axis=1))
+    assert (facts[:, 0] <= duplicates.DIFFERENT).all()
     copied = {(i, 60 + i) for i in range(20)}
     assert set(map(tuple, pairs.tolist())) <= copied
     monkey = np.stack([np.roll(np.arange(80), -20)] * 2, axis=1)  # every copy's neighbour is its original
-    assert set(map(tuple, duplicates.near_pictures(bits, colours, monkey)[0].tolist())) == copied
-    black = duplicates.hashed(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))[0]
+    pairs, facts = duplicates.near_pictures(both, bits, monkey)
+    assert set(map(tuple, pairs.tolist())) == copied
+    told = {duplicates.COMPARED[how][2] for how in facts[:, 1]}
+    assert any(change in said for said in told) if change != "lighter" else told == {""}
+    black = duplicates.hashed(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))
     assert not black.any(), "rounding decides nothing"
 
 
 def test_a_chain_of_copies_is_one_group_and_the_surer_tier_keeps_its_own():
-    bits = np.zeros((6, 2, 64), bool)
-    bits[3:] = np.random.default_rng(0).random((3, 2, 64)) < 0.5
-    colours = np.zeros((6, 768), np.uint8)
+    images = torch.cat([rough_pictures(1).repeat(3, 1, 1, 1), rough_pictures(3, seed=1)])
     neighbours = np.array([[1], [2], [1], [4], [3], [0]])
-    distance = np.array([[0.0], [0.0], [0.0], [0.01], [0.01], [1.0]])
-    made = duplicates.groups([[0, 1]], bits, colours, neighbours, np.maximum(distance, 0.001) + 0)
-    assert [(group["tier"], group["images"]) for group in made[:2]] == [(TIERS[0], [0, 1]), (TIERS[1], [0, 1, 2])]
+    made = duplicates.groups([[0, 1]], images, duplicates.hashed(images), neighbours, np.full((6, 1), 0.01))
+    assert [(group["tier"], group["images"]) for group in made] == [(TIERS[0], [0, 1]), (TIERS[1], [0, 1, 2])]
+
+
+def test_the_ratio_test_takes_pairs_that_are_each_others_nearest_by_far_and_look_alike():
+    images = rough_pictures(8)
+    images[1] = images[0].float().mul(0.6).to(torch.uint8)  # the same form, darker
+    near = np.array([[1, 2], [0, 2], [3, 1], [2, 1], [5, 6], [4, 6], [7, 5], [6, 5]])
+    far = np.array([[0.1, 0.9]] * 4 + [[0.8, 0.9]] * 4)
+    unknown = np.full(8, -1)
+    found = duplicates.alike_to_network(images, near, far, unknown)
+    assert [pair[:2] for pair in found] == [(0, 1)], "2 and 3 look different, the others are not much nearer"
+    assert found[0][2] == pytest.approx(1 / 9)
+    known = np.array([0, 0, -1, -1, -1, -1, -1, -1])
+    assert duplicates.alike_to_network(images, near, far, known) == [], "not told again"
+
+
+def test_the_ratio_test_passes_over_known_copies():
+    """A picture whose two copies stand beside it is still the nearest of a third."""
+    images = rough_pictures(5)
+    images[1] = images[2] = images[0]
+    near = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 4], [3, 0, 1]])
+    far = np.array([[0, 0.1, 0.9], [0, 0.1, 0.9], [0.1, 0.1, 0.9], [0.9, 0.9, 1], [0.9, 1, 1]])
+    known = np.array([0, 0, -1, -1, -1])
+    assert [pair[:2] for pair in duplicates.alike_to_network(images, near, far, known)] == [(0, 2)]
+
+
+def test_of_copies_the_best_is_kept_by_pixels_then_bytes_then_name():
+    sizes = {"width": np.array([9, 8, 8, 8]), "height": np.full(4, 5), "bytes": np.array([1, 1, 7, 7])}
+    groups = [{"images": [1, 0]}, {"images": [1, 2, 3]}, {"images": [3, 2]}]
+    made = duplicates.keep_best(groups, sizes)
+    assert [group["images"] for group in made] == [[0, 1], [2, 3, 1], [2, 3]]
+    assert [group["kept"] for group in made] == ["most pixels", "first name", "first name"]
+    assert duplicates.keep_best([{"images": [1, 2]}], sizes)[0]["kept"] == "most bytes"
+    assert duplicates.keep_best([{"images": [2, 1]}], None) == [{"images": [1, 2], "kept": "first name"}]
+
+
+def test_an_image_goes_by_the_surest_tier_and_all_tiers_are_told():
+    made = [
+        {"tier": TIERS[0], "images": [2, 1]},
+        {"tier": TIERS[1], "images": [0, 1, 2]},
+        {"tier": TIERS[2], "images": [3, 4]},
+    ]
+    of, tier = duplicates.duplicate_of(made, 6)
+    assert of.tolist() == [-1, 2, 0, -1, 3, -1] and tier.tolist() == [-1, 0, 1, -1, 2, -1]
 
 
 def test_only_files_of_equal_size_are_read(tmp_path):
@@ -307,7 +366,7 @@ def test_a_stopped_survey_goes_on_where_it_was(tmp_path, monkeypatch):
     assert kept == sorted(path.name for path in (run / "report-cache").iterdir())
     shutil.copy(tmp_path / "some" / "000.png", tmp_path / "some" / "new.png")
     monkeypatch.undo()
-    assert len(analyse(run, str(tmp_path / "some")).contents.files) == 25, "another file, another survey"
+    assert len(analyse(run, str(tmp_path / "some")).contents.files) == 25, "another file, another analysis"
 
 
 def test_a_named_data_set_has_names_and_labels_to_colour_by(tmp_path):

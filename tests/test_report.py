@@ -52,7 +52,7 @@ def test_three_images_become_a_page_and_tables_in_the_order_of_the_files(run, fe
 def test_the_table_has_clusters_classes_and_heads_and_comes_as_parquet_with_pyarrow(tmp_path, run, monkeypatch):
     for number, name in enumerate(("cats", "dogs, or so")):
         save_shapes(tmp_path / "pets" / name, 8, seed=number)
-    found = report.survey(run, str(tmp_path / "pets"))
+    found = report.analyse(run, str(tmp_path / "pets"))
     monkeypatch.setattr(export_table.importlib.util, "find_spec", lambda name: None)
     assert [path.suffix for path in export_table.write(found, tmp_path / "out")] == [".csv", ".npz"]
     rows = pd.read_csv(tmp_path / "out.csv")
@@ -96,14 +96,14 @@ def test_unreadable_files_are_counted_and_an_image_that_goes_in_between_is_no_tr
     broken = os.path.join(few, "broken.jpg")
     with open(broken, "w") as file:
         file.write("x")
-    looked = report.survey
+    looked = report.analyse
 
-    def survey_then_remove(*arguments):
-        found = looked(*arguments)
+    def analyse_then_remove(*arguments, **options):
+        found = looked(*arguments, **options)
         os.remove(os.path.join(few, "001.png"))
         return found
 
-    monkeypatch.setattr(report, "survey", survey_then_remove)
+    monkeypatch.setattr(report, "analyse", analyse_then_remove)
     assert report.main([str(run), "--data", few]) == 0
     assert "4 files found: 3 used, 1 unreadable" in capsys.readouterr().out
 

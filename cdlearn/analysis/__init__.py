@@ -5,46 +5,28 @@ No label is used; those that the names of folders give are only passed on, to co
 """
 
 import hashlib
-import platform
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cdlearn import checkpoint
-from cdlearn.analysis import clusters, neighbours, tsne
+from cdlearn.analysis import names
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline
+from cdlearn.analysis.since import earlier
+from cdlearn.analysis.summary import Analysis, how, notes, recipe, summed_up
 from cdlearn.config import Config
 from cdlearn.data import NAMES
-from cdlearn.pages.contents import TIERS, Contents
-from cdlearn.results.run_folder import data_name, folder_of
+from cdlearn.results.run_folder import folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fingerprint
 
-NEIGHBOURS = 12  # of each image that the page is given
-OUTLIERS = 60
-GROUPS = 300  # of near-duplicates in each tier of the page; the table names them all
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A report's contents, and what only the table and ``cdlearn.load`` need.
-
-    strangeness: (N,) mean distance to the nearest neighbours. duplicate_of: (N,) number of the first image of its group
-    of near-duplicates, -1 for none, by the first two tiers (the third proves nothing). centres: (k, D), of the clusters
-    that the page begins with, among the features of ``stage`` at length 1; None where there are too few images.
-    """
-
-    contents: Contents
-    strangeness: np.ndarray
-    duplicate_of: np.ndarray
-    centres: np.ndarray | None
-    stage: str
+__all__ = ["STAGES", "Analysis", "Pipeline", "analyse", "analyse_features", "names"]
+GIVEN_SIZE = 64  # px at which the pictures themselves are compared where no network says at which it sees them
 
 
 def analyse(
@@ -56,6 +38,7 @@ def analyse(
     progress: bool = False,
     root: str | Path = "data",
     cache: bool = True,
+    since: str | Path | None = None,
 ) -> Analysis:
     """Look at every image through a run's network.
 
@@ -66,6 +49,7 @@ def analyse(
         stage: ``backbone`` or ``output``: the features between which distances are measured.
         root: where downloads and decoded folders are kept.
         cache: keep finished parts in run/report-cache, and take up those that are there.
+        since: a run with a report, to say what is new and to keep the numbers of its clusters.
 
     Raises:
         UserError: naming the run, folder or file at fault, and the mend.
@@ -73,14 +57,70 @@ def analyse(
     run = folder_of(Path(run))
     if stage not in STAGES:
         raise UserError(f"unknown stage {stage!r}; there are {' and '.join(STAGES)}")
+    before, named = earlier(Path(since)) if since else None, names.read(run)
     model, config = checkpoint.load_model(run)
     source = opened(asked(run, config, data, limit), Path(root), progress)
     model.to(pick_device(device), memory_format=torch.channels_last)
-    kept = Cache(run / "report-cache" if cache else None, cache_key(run, source))
-    parts = Pipeline(model, config, source, stage, kept, progress)
+    key = cache_key((run / "checkpoint.pt").read_bytes(), source)
+    parts = Pipeline(model, config, source, stage, Cache(run / "report-cache" if cache else None, key), progress)
     state = checkpoint.read(run / "checkpoint.pt")
-    told = notes(run, config, stage) | {"learned from": learned_from(state, source)}
-    return summed_up(parts, source, checkpoint.progress(state)[-1], told)
+    return summed_up(
+        parts,
+        source,
+        run=run.resolve().name,
+        key=key,
+        history=checkpoint.progress(state)[-1],
+        notes=notes(run, config, stage) | {"learned from": learned_from(state, source)},
+        names=named,
+        recipe=recipe(config),
+        before=before,
+    )
+
+
+def analyse_features(
+    features: np.ndarray,
+    data: str,
+    name: str = "features",
+    limit: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    root: str | Path = "data",
+    cache: Path | None = None,
+    since: str | Path | None = None,
+) -> Analysis:
+    """The same for features of any other network, without heads, curves and the tests that need a network.
+
+    Args:
+        features: (N, D), a row per image that can be read, in the order of their sorted paths.
+        data: the folder of the images, or the name of a data set.
+        name: what the features are called, in the title and the notes: the file's name.
+        limit, seed: take this many images, drawn with ``seed``; the features are of these.
+        cache: the folder for finished parts; None keeps nothing.
+
+    Raises:
+        UserError: for features of another number than the images, or not finite, and as :func:`analyse`.
+    """
+    before = earlier(Path(since)) if since else None
+    config = Config.preset("laptop", data=data, limit=limit, seed=seed, size=GIVEN_SIZE)
+    source = replace(opened(config, Path(root), progress), size=0)
+    features = checked(np.asarray(features), name, data, len(source.names))
+    key = cache_key(features.tobytes(), source)
+    parts = Pipeline(None, config, source, "backbone", Cache(cache, key), progress, features)
+    told = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")
+    return summed_up(parts, source, run=name, key=key, history=[], notes=told, names={}, recipe=name, before=before)
+
+
+def checked(features: np.ndarray, name: str, data: str, n: int) -> np.ndarray:
+    """Features as float32 (n, D). Raises UserError for other shapes, and for what are no finite numbers."""
+    numbers = features.dtype.kind in "fiu"
+    finite = numbers and bool(np.isfinite(features).all())
+    if finite and features.ndim == 2 and len(features) == n and features.shape[1]:
+        return features.astype(np.float32)
+    what = "" if finite else ", not all finite" if numbers else f" of {features.dtype}"
+    raise UserError(
+        f"{name} holds {' x '.join(map(str, features.shape))}{what}; it must be N x D finite numbers, a row for each "
+        f"of the {n:,} images of {data} that can be read, in the order of their sorted paths"
+    )
 
 
 def asked(run: Path, config: Config, data: str | None, limit: int | None) -> Config:
@@ -101,71 +141,8 @@ def learned_from(state: dict, source: Source) -> str:
     return "these images" if same else "other images than these, or these before some were added, changed or removed"
 
 
-def cache_key(run: Path, source: Source) -> str:
-    """Changes with the weights, with the settings and with any of the files."""
-    digest = hashlib.sha256(b"1" + source.key.encode())
-    digest.update((run / "checkpoint.pt").read_bytes())
+def cache_key(of: bytes, source: Source) -> str:
+    """Changes with ``of`` (weights and settings, or features), with any of the files, and with the parts' meaning."""
+    digest = hashlib.sha256(b"2" + source.key.encode())
+    digest.update(of)
     return digest.hexdigest()[:16]
-
-
-def summed_up(parts: Pipeline, source: Source, history: list[dict], notes: dict[str, str]) -> Analysis:
-    """Every part as the page wants it."""
-    number, distance = parts.graph
-    xy, found, groups = parts.map, parts.clusters, parts.duplicates
-    answers, shown = parts.heads
-    strange = neighbours.strangeness(distance)
-    strangest = np.argsort(-strange, kind="stable")[:OUTLIERS] if distance.shape[1] else []
-    ledger = source.ledger()
-    for tier in TIERS:
-        more = sum(group["tier"] == tier for group in groups) - GROUPS
-        if more > 0:
-            ledger["notes"].append(f"{more:,} more groups of near-duplicates ({tier}) are in the table alone.")
-    contents = Contents(
-        title=source.title,
-        files=source.names,
-        thumbnail=source.thumbnail,
-        xy=xy,
-        picture=source.picture(),
-        labels=source.labels,
-        classes=source.classes,
-        answers=answers[:, [head["number"] for head in shown]].astype(np.float16) if shown else None,
-        heads=shown,
-        clusters={k: part["of"] for k, part in found.parts.items()},
-        silhouette=found.silhouette,
-        stability={k: float(part["stability"]) for k, part in found.parts.items()},
-        medoids={k: part["medoids"].tolist() for k, part in found.parts.items()},
-        k=found.k,
-        advice=found.advice,
-        neighbours=number[:, :NEIGHBOURS],
-        duplicates=[group for tier in TIERS for group in [g for g in groups if g["tier"] == tier][:GROUPS]],
-        outliers=[(int(i), float(strange[i])) for i in strangest],
-        outlier_score=f"mean distance to its {min(neighbours.NEAR, distance.shape[1])} nearest neighbours",
-        curves=history,
-        ledger=ledger,
-        notes=notes | {"heads": f"{len(shown)} of {answers.shape[1]} are shown; {notes['heads']}"},
-    )
-    duplicate_of = np.full(len(xy), -1)
-    for group in reversed([group for group in groups if group["tier"] != TIERS[2]]):  # the surest has the last word
-        duplicate_of[group["images"][1:]] = group["images"][0]
-    centres = found.parts[found.k]["centres"] if found.k else None
-    return Analysis(contents, strange, duplicate_of, centres, parts.stage)
-
-
-def notes(run: Path, config: Config, stage: str) -> dict[str, str]:
-    """How the report was made, for its last table."""
-    what = {"backbone": "h, the backbone's features", "output": "the heads' answers y"}[stage]
-    settings = ", ".join(f"{name} {value}" for name, value in config.as_dict().items() if name != "data")
-    return {
-        "run": run.resolve().name,  # names without their place: a page is made to be passed on
-        "trained on": data_name(config.data),
-        "settings": settings,
-        "distances": f"Euclidean between {what}, scaled to length 1: 0 is the same direction, 1.41 a right angle",
-        "map": f"t-SNE (openTSNE), perplexity {tsne.PERPLEXITY:g}, from the {neighbours.NEIGHBOURS} nearest neighbours",
-        "heads": "none repeats one before it (|r| < 0.7); ordered without labels, by spread x agreement of two views x "
-        "square root of how many heads say the same",
-        "clusters": f"K-means on the features above, up to k = {clusters.LARGEST}",
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}"]
-            + [f"{name} {version(name)}" for name in ("torch", "scikit-learn", "openTSNE", "pillow")]
-        ),
-    }

@@ -1,4 +1,4 @@
-"""Clusters for k = 2 to 20, and an honest answer to "how many": often there is no clear number."""
+"""Clusters for k = 2 to 50, and an honest answer to "how many": often there is no clear number."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.metrics.pairwise import euclidean_distances
 
-LARGEST = 20
+LARGEST = 20  # every k up to here is tried, ...
+BEYOND = (25, 30, 40, 50)  # ... and these
 PER_CLUSTER = 4  # images per cluster below which a k is not tried: a half-sample would hold one or two of each
 FEWEST = 2 * PER_CLUSTER  # images for the smallest k
 FITTED = 10_000  # images that K-means is fitted to; the others take the nearest centre
@@ -38,7 +39,7 @@ def clusterings(
     bar: Callable[[Iterable], Iterable] = iter,
 ) -> Clusterings:
     """Every k that is worth trying on rows (N, D). ``part`` keeps what is made, by name; ``bar`` shows it."""
-    ks = range(2, min(LARGEST, len(rows) // PER_CLUSTER) + 1)
+    ks = [k for k in (*range(2, LARGEST + 1), *BEYOND) if k <= len(rows) // PER_CLUSTER]
     if not ks:
         return Clusterings(advice=f"{len(rows)} images are too few to cluster; at least {FEWEST} are needed.")
     made = {k: part(f"clusters-{k}", lambda k=k: clustered(rows, k, seed)) for k in bar(ks)}
@@ -141,25 +142,27 @@ def advised(silhouette: dict[int, float], chance: dict[int, float], steady: dict
       K-means cuts an even cloud into tidy pieces, too: four quarters of an even square score 0.41;
     - two halves of the images agree on it with an ARI of at least STEADY (0.8).
 
-    Of the clear ones the k with the highest silhouette is advised. Where none is clear the k whose silhouette exceeds
-    chance by most is only where to begin.
+    Of the clear ones the k is named whose silhouette exceeds chance by most. It stands out from chance, no more: the
+    curves do not say how many kinds of things there are. Where none is clear that k is only where to begin.
     """
-    tests = {
-        f"no silhouette exceeds {STRUCTURE}": {k: s > STRUCTURE for k, s in silhouette.items()},
-        "no silhouette exceeds what images without clusters reach": {
-            k: s >= chance[k] + EXCESS for k, s in silhouette.items()
-        },
-        "two halves of the images never agree on the clusters": {k: s >= STEADY for k, s in steady.items()},
-    }
-    clear = [k for k in silhouette if all(passed[k] for passed in tests.values())]
-    best = sorted(clear, key=silhouette.get, reverse=True)
-    k = best[0] if clear else max(silhouette, key=lambda k: silhouette[k] - chance[k])
+    excess = {k: s - chance[k] for k, s in silhouette.items()}
+    tests = (
+        ({k: s > STRUCTURE for k, s in silhouette.items()}, f"no silhouette exceeds {STRUCTURE}"),
+        ({k: of >= EXCESS for k, of in excess.items()}, "no silhouette exceeds what images without clusters reach"),
+        (
+            {k: of >= STEADY for k, of in steady.items()},
+            f"two halves of the images agree on no clusters to {STEADY} (at best to {max(steady.values()):.2f})",
+        ),
+    )
+    clear = [k for k in silhouette if all(passed[k] for passed, _ in tests)]
+    k = max(clear or silhouette, key=excess.get)
     told = (
         f"silhouette {silhouette[k]:.2f}, by chance {chance[k]:.2f}; two halves of the images agree to {steady[k]:.2f}"
     )
     if clear:
-        also = " and ".join(map(str, best[1:3]))
-        return k, True, f"Take k = {k} ({told})." + (f" Next best: k = {also}." if also else "")
-    why = "; ".join(reason for reason, passed in tests.items() if not any(passed.values()))
+        next_best = sorted((other for other in clear if other != k), key=excess.get, reverse=True)[:2]
+        also = f" So do, by less, k = {' and '.join(map(str, next_best))}." if next_best else ""
+        return k, True, f"k = {k} stands out most from chance ({told}).{also}"
+    why = "; ".join(reason for passed, reason in tests if not any(passed.values()))
     why = why or "no k passes all tests at once"
     return k, False, f"There is no clear k: {why}. The page begins with k = {k} ({told}), to look at, not to count by."

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import numpy as np
 import PIL.Image
 from torch import Tensor
 
+from cdlearn.augment import luma
 from cdlearn.config import Config
-from cdlearn.data import file_audit, folders, load
+from cdlearn.data import decoding, file_audit, folders, load
 from cdlearn.runtime.errors import UserError
+
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and the values that swap width and height
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class Source:
     """N images and where they came from.
 
     title: the name of the folder or the data set; names: N texts; images: uint8 (N, 3, S, S), at the side at which they
-    are kept; size: the side of what the network sees; labels: (N,) or None; key: changes with any of the files. A named
-    data set has no folder, files or stock.
+    are kept; size: the side of what the network sees, 0 where features are given; labels: (N,) or None; key: changes
+    with any of the files. A named data set has no folder, files or stock.
     """
 
     title: str
@@ -44,6 +48,40 @@ class Source:
         made = PIL.Image.fromarray(self.images[number].permute(1, 2, 0).numpy())
         return made if made.size == (side, side) else made.resize((side, side), PIL.Image.Resampling.BILINEAR)
 
+    def whole(self, number: int, side: int) -> PIL.Image.Image:
+        """Image ``number`` at its own aspect ratio, the longer side of ``side`` px; square where the file is gone."""
+        try:
+            found = upright(self.files[number], side)
+        except (IndexError, OSError, ValueError, UserError):
+            return self.thumbnail(number, side)
+        longer = max(found.size)
+        made = tuple(max(1, round(side * length / longer)) for length in found.size)
+        return found if made == found.size else found.resize(made, PIL.Image.Resampling.BILINEAR)
+
+    def detail(self, number: int, most: int, sides: tuple[int, int]) -> np.ndarray:
+        """Lightness (H, W) in 0-1 with as much detail as the original has, up to ``most`` px.
+
+        sides: the original's, 0 where unknown. Images that are kept at their own size are not read again.
+        """
+        kept = self.images.shape[-1]
+        if min(sides) not in (0, kept) or max(sides) > 2 * kept:
+            with contextlib.suppress(OSError, ValueError, UserError):
+                found = upright(self.files[number], most)
+                found.thumbnail((most, most), PIL.Image.Resampling.BILINEAR)
+                return np.asarray(found.convert("L"), np.float32) / 255
+        return luma(self.images[number : number + 1].float() / 255)[0, 0].numpy()
+
+    def sizes(self, bar: Callable[[list], Iterable] = iter) -> dict[str, np.ndarray]:
+        """``width`` and ``height`` in px once upright, and ``bytes``, of every file, (N,) int64; 0 where unknown."""
+        found = np.zeros((3, len(self.names)), np.int64)
+        for number, path in enumerate(bar(self.files)):
+            with contextlib.suppress(Exception):  # as many kinds as there are formats: see decoding.decode
+                found[2, number] = path.stat().st_size
+                with PIL.Image.open(path) as image:
+                    turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+                    found[:2, number] = image.size[::-1] if turned else image.size
+        return dict(zip(("width", "height", "bytes"), found, strict=True))
+
     def picture(self) -> int:
         """Side in px, 64 to 256, up to which pictures gain by being made from the originals: the median original's."""
         sides = [self.images.shape[-1]]
@@ -65,11 +103,24 @@ class Source:
             "unreadable": [(of(path, folder), reason) for path, reason in stock.unreadable],
             "repeated": [(of(path, folder), of(first, folder)) for path, first in stock.repeated],
             "notes": [
-                f"The network sees the central square of each image, at {size} px.",
+                *([f"The network sees the central square of each image, at {size} px."] if size else []),
                 "Images are turned upright as their EXIF data say.",
                 *stock.notes,
             ],
         }
+
+
+def upright(path: Path, side: int) -> PIL.Image.Image:
+    """The whole picture in a file, turned upright, in RGB, of ``side`` px at least where the file has them.
+
+    Raises:
+        OSError, ValueError or UserError: where it cannot be read, or is so large that only its square is shown.
+    """
+    with decoding.opened(path) as image:
+        image.draft("RGB", (side, side))
+        if image.width * image.height > decoding.LARGEST:
+            raise ValueError("too many pixels")
+        return decoding.to_rgb(image)
 
 
 def opened(config: Config, root: Path, progress: bool) -> Source:

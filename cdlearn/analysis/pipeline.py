@@ -4,16 +4,20 @@ from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import nn
 from tqdm import tqdm
 
-from cdlearn.analysis import clusters, duplicates, heads, neighbours, tsne
+from cdlearn.analysis import clusters, density, duplicates, heads, neighbours, outliers, quality, tsne
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source
 from cdlearn.config import Config
 from cdlearn.evaluate import embed
+from cdlearn.evaluate.extra_metrics import agreement_between_views, rank_me
 
 STAGES = ("backbone", "output")
+TESTED = 100  # images whose second crops are looked for
+RANKED = 10_000  # images whose features RankMe is taken from
 BLOCK = 4096  # images that are embedded, or whose neighbours are searched for, before the part is kept
 
 
@@ -21,15 +25,26 @@ class Pipeline:
     """The parts of a report on N images, each computed when it is first asked for.
 
     Args:
-        model: a trained method, on its device.
+        model: a trained method, on its device; None where ``given`` are features of another network: then there are no
+            heads.
         stage: ``backbone`` or ``output``: whose features distances are measured between.
         cache: where finished parts are kept.
         progress: show bars.
+        given: (N, D), in place of the model's backbone.
     """
 
-    def __init__(self, model: nn.Module, config: Config, source: Source, stage: str, cache: Cache, progress: bool):
+    def __init__(
+        self,
+        model: nn.Module | None,
+        config: Config,
+        source: Source,
+        stage: str,
+        cache: Cache,
+        progress: bool,
+        given: np.ndarray | None = None,
+    ):
         self.model, self.config, self.source = model, config, source
-        self.stage, self.cache, self.progress = stage, cache, progress
+        self.stage, self.cache, self.progress, self.given = stage, cache, progress, given
 
     def bar(self, items: Iterable | None, what: str) -> tqdm:
         """``items`` with a bar that says what is being done."""
@@ -42,6 +57,8 @@ class Pipeline:
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """Both stages of every image, (N, D) and (N, K) float32, embedded a block at a time."""
+        if self.model is None:
+            return {"backbone": self.given, "output": np.empty((len(self.given), 0), np.float32)}
         images, size, amp = self.source.images, self.config.size, self.config.amp
         made = [
             self.cache.part(f"embedding-{at}", lambda at=at: embed(self.model, images[at : at + BLOCK], size, amp=amp))
@@ -80,6 +97,8 @@ class Pipeline:
     @cached_property
     def heads(self) -> tuple[np.ndarray, list[dict]]:
         """The answers of every head, (N, K) in [0, 1], and what is said of those to show."""
+        if self.model is None:
+            return self.features["output"], []
         images, config = self.source.images, self.config
         made = self.cache.part("agreement", lambda: {"of": heads.agreement(self.model, images, config, config.seed)})
         answers = heads.as_answers(self.features["output"])
@@ -93,8 +112,55 @@ class Pipeline:
         )
 
     @cached_property
+    def density(self) -> dict[str, np.ndarray]:
+        """HDBSCAN's clusters on the map."""
+        return self.of_stage("density", lambda: density.dense(self.map, self.directions, self.config.seed))
+
+    @cached_property
+    def sizes(self) -> dict[str, np.ndarray] | None:
+        """Width, height and bytes of the files; None where there are none."""
+        if not self.source.files:
+            return None
+        return self.cache.part("sizes", lambda: self.source.sizes(lambda files: self.bar(files, "sizes")))
+
+    @cached_property
+    def quality(self) -> dict[str, np.ndarray]:
+        """Quality measures, (N,) each."""
+        sides = np.stack([self.sizes["width"], self.sizes["height"]], 1) if self.sizes else None
+
+        def detail(number: int) -> np.ndarray:
+            return self.source.detail(
+                number, quality.DETAIL, (0, 0) if sides is None else tuple(sides[number].tolist())
+            )
+
+        found = quality.measures(self.source.images, detail, self.cache.part, lambda parts: self.bar(parts, "quality"))
+        return found | (quality.shape_measures(sides[:, 0], sides[:, 1]) if self.sizes else {})
+
+    @cached_property
+    def outliers(self) -> dict[str, np.ndarray]:
+        """What :func:`cdlearn.analysis.outliers.ranked` gives."""
+        statistic = self.cache.part("statistics", lambda: {"of": outliers.statistics(self.source.images)})["of"]
+        near = neighbours.strangeness(self.graph[1])
+        return self.of_stage("outliers", lambda: outliers.ranked(statistic, self.rows, near, self.config.seed))
+
+    @cached_property
+    def tests(self) -> dict[str, str]:
+        """What is measured without labels, in sentences; see ``tests`` of cdlearn.pages.contents.Contents."""
+        told, drawn = {}, np.random.default_rng(self.config.seed).permutation(len(self.directions))[:RANKED]
+        features = self.features[self.stage][drawn]
+        made = self.of_stage("rankme", lambda: {"of": rank_me(torch.from_numpy(features))})
+        told["RankMe"] = f"{float(made['of']):.1f} effective dimensions of {features.shape[1]}"
+        if self.model is not None and len(self.directions) > 1:
+            look = lambda: agreement_between_views(self.model, self.source.images, self.config, TESTED)  # noqa: E731
+            found, asked = self.cache.part("second-views", look)[self.stage], min(TESTED, len(self.directions))
+            told["second crops"] = (
+                f"Of {asked} images {round(float(found) * asked)} find their own second view first; 1 would by chance."
+            )
+        return told
+
+    @cached_property
     def duplicates(self) -> list[dict]:
-        """Groups of near-duplicates, the surest tier first."""
+        """Groups of near-duplicates, the surest tier first, in each first the image to keep."""
         same = duplicates.same_bytes(self.source.files, lambda files: self.bar(files, "same bytes"))
-        bits, colours = duplicates.hashed(self.source.images, lambda parts: self.bar(parts, "pictures"))
-        return duplicates.groups(same, bits, colours, *self.graph)
+        bits = duplicates.hashed(self.source.images, lambda parts: self.bar(parts, "pictures"))
+        return duplicates.keep_best(duplicates.groups(same, self.source.images, bits, *self.graph), self.sizes)
