@@ -8,7 +8,7 @@ function fillClusters() {
   const { ks, density } = page;
   const slider = make("input", { type: "range", id: "k", min: 0, max: ks.length - 1, "aria-label": "Number of clusters" });
   slider.oninput = () => setClusters(ks[slider.value]);
-  const kind = (text, dense) => button(text, () => setClusters(dense ? "density" : lastK), { "data-dense": dense });
+  const kind = (text, dense) => button(text, () => setClusters(dense ? "density" : lastK), { "data-dense": String(dense) });
   const measured = [
     ["silhouette", [["K-means", page.silhouette], ["chance", page.chance]]],
     ["stability", [["K-means", page.stability]]],

@@ -22,7 +22,7 @@ function placeOf(slot) {
     const at = list ? list.slots.indexOf(slot) : -1;
     if (at >= 0) return { at, total: list.slots.length, says: list.says, slotAt: (to) => list.slots[to] };
   }
-  return { at: slot, total: page.n, says: "the map", slotAt: (to) => to };
+  return { at: slot, total: page.n, says: "the images along the map", slotAt: (to) => to };
 }
 
 function stepImage(by) {
@@ -63,7 +63,7 @@ function fillImage() {
   fill("image",
     row(button("‹ Previous", () => stepImage(-1), { disabled: at === 0, title: "Previous image (k or ←)" }),
       button("Next ›", () => stepImage(1), { disabled: at === total - 1, title: "Next image (j or →)" }),
-      make("small", {}, `${(at + 1).toLocaleString("en")} of ${total.toLocaleString("en")} of ${says}`)),
+      make("small", {}, `${(at + 1).toLocaleString("en")} of ${total.toLocaleString("en")}: ${says}`)),
     make("div", { className: "one" }, wholePicture(slot), make("div", {},
       make("h2", { className: "file" }, fileOf(slot)),
       sizeOf(slot) && make("p", {}, sizeOf(slot)),

@@ -68,8 +68,8 @@ function drawCell(context, [atlas, place], slot, bitmap, x, y, across, down = ac
     const side = Math.min(w, h);
     [left, top, w, h] = [left + (w - side) / 2, top + (h - side) / 2, side, side];
   }
-  // A reduced page mixes the pixels at the edges of neighbouring cells: they are left out.
-  const edge = bitmap.part < 1 && Math.min(w, h) > 6 ? 0.75 : 0;
+  // Enlarging takes in pixels from beyond the rectangle, of the neighbouring cells: its outermost are left out.
+  const edge = (across > w || down > h) && Math.min(w, h) > 3 ? 0.75 : 0;
   context.drawImage(bitmap, left + edge, top + edge, w - 2 * edge, h - 2 * edge, x, y, across, down);
 }
 
