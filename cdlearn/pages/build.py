@@ -56,7 +56,9 @@ def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: boo
     small = [*blocks.values(), pack.record(facts), *code.values()]
     taken = SPARE + sum(map(len, small))
     spare = budget - taken - MAPPED * len(contents.files)
-    shown, pages["picture"], pages["rest"] = pictures(contents, slots, min(ROOMY * budget, max(PICTURED * budget, spare)))
+    shown, pages["picture"], pages["rest"] = pictures(
+        contents, slots, min(ROOMY * budget, max(PICTURED * budget, spare))
+    )
     facts["pictured"] = slots.list(shown)
     taken += len(pack.record(facts["pictured"])) + pages["picture"].bytes + pages["rest"].bytes
     blocks["tones"], chosen, pages["map"], pages["overview"] = thumbnails(contents, slots, budget - taken, progress)
@@ -105,7 +107,7 @@ def pictures(contents: Contents, slots: Slots, most: float) -> tuple[list[int], 
 
 
 def laid(picture: Image.Image, cell: int) -> Image.Image:
-    """A whole picture, its longer side ``cell`` px, in the top left corner of a square filled by its last row or column.
+    """A whole picture, its longer side ``cell`` px, at the top left of a square that its last row or column fills.
 
     Plain grey there would show at the picture's edge, in the blocks of JPEG that hold both.
     """

@@ -44,7 +44,7 @@ function issueCard(issue, values) {
   const act = button("Select them", () => select(slots, `flagged as ${issue.name}`));
   const back = button("Back to the first threshold", () => moveTo(issue.threshold));
   moveTo(typeof thresholds[issue.name] === "number" ? thresholds[issue.name] : issue.threshold);
-  return card({}, row(make("h3", {}, sentence(issue.name)), found, act, back), hint(issue.meaning), bins.canvas,
+  return card({}, row(make("h3", {}, sentence(issue.name)), found, act, back), hint(sentence(issue.meaning)), bins.canvas,
     row(make("small", {}, `${issue.measure} ${issue.side}`), slider, number), shown);
 }
 

@@ -24,7 +24,7 @@ function chart(title, xs, lines, axis, act = null) {
   const Y = (y) => (low === high ? (top + bottom) / 2 : bottom - ((y - low) / (high - low)) * (bottom - top));
   const words = (x, y, anchor, text) => drawn("text", { x, y, "text-anchor": anchor }, String(text));
   const dots = (act || points.length === 1 ? points : []).map(([x, y]) => {
-    const dot = drawn("circle", { cx: X(x), cy: Y(y), r: 4, "data-x": x }, drawn("title", {}, `${x}: ${short(y)}`));
+    const dot = drawn("circle", { cx: X(x), cy: Y(y), r: points.length > 12 ? 3 : 4, "data-x": x }, drawn("title", {}, `${x}: ${short(y)}`));
     if (act) dot.addEventListener("click", () => act(x));
     return dot;
   });
@@ -55,10 +55,11 @@ function fillRun() {
   const many = (n, of) => `${n.toLocaleString("en")} ${of}`;
   const parts = ["used", "ignored", "unreadable", "repeated"].map((name) => many(total(ledger[name]), name));
   const endings = Object.entries(ledger.ignored || {}).map(([ending, n]) => many(n, ending || "without"));
-  const tests = Object.values(page.tests);
+  const tests = Object.entries(page.tests);
   fill("run",
     page.recipe && make("p", { className: "recipe" }, `Trained as ${page.recipe}.`),
-    tests.length > 0 && [make("h2", {}, "Measured without labels"), tests.map((text) => make("p", {}, text))],
+    tests.length > 0 && [make("h2", {}, "Measured without labels"), tests.map(([name, text]) =>
+      make("p", {}, make("b", {}, `${sentence(name)}: `), text))],
     lines.length > 0 && [make("h2", {}, "Training"),
       make("div", { className: "charts" }, lines.map(([name, ys]) => chart(name, epochs, [{ ys }], "epoch")))],
     ledger.found !== undefined && [make("h2", {}, "Every file accounted for"),
