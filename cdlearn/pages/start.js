@@ -203,6 +203,7 @@ async function start() {
   repaint();
   for (const [key, [, fillTab, has]] of Object.entries(TABS)) if (has() && key !== "image") await fillTab();
   fillImage();
+  showNames();
   useColour(state.colour);
   const tab = state.tab;
   state.tab = "";
