@@ -1,106 +1,30 @@
-"""The report's page in a real browser with the network off. Skipped where Playwright or a browser is missing.
-
-``pip install playwright`` and a Chromium from the system's packages (or ``playwright install chromium``) are enough.
-"""
+"""The report's page in a real browser: the map, the search, tabs, colours, and screens of every size."""
 
 import csv
-import json
-import shutil
-import time
-from pathlib import Path
 
+import numpy as np
 import pytest
+from browsing import chromium, drag, middle, opening, painted, settle, view, wait
 from pages import ODD_NAMES, contents
 
-from cdlearn.pages.build import build
+from cdlearn.pages.build import SCRIPTS, build
 
-playwright = pytest.importorskip("playwright.sync_api")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 N = 700
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
+def report(tmp_path_factory):
     return build(contents(N, heads=6, names=ODD_NAMES), tmp_path_factory.mktemp("report") / "report.html")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as running:
-        system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        if not system and not Path(running.chromium.executable_path).exists():
-            pytest.skip("no browser")
-        browser = running.chromium.launch(executable_path=system, args=FLAGS)
-        yield browser
-        browser.close()
+    yield from chromium()
 
 
 @pytest.fixture
 def opened(browser, report):
-    """``opened(**options of a context)`` gives the page, ready; afterwards nothing may have failed or been fetched."""
-    trouble, contexts = [], []
-
-    def open_page(path=report, hash="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
-        contexts.append(context)
-        context.set_offline(True)
-        page = context.new_page()
-        page.on("console", lambda said: trouble.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on(
-            "request", lambda asked: trouble.append(asked.url) if not asked.url.startswith(("file:", "blob:")) else None
-        )
-        page.goto(path.as_uri() + hash)
-        page.wait_for_selector("body.ready")
-        settle(page)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert trouble == []
-
-
-def wait(page, condition, seconds=10):
-    """Until a condition holds. Playwright's own way runs text as code, which the page's policy forbids."""
-    until = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < until, condition
-        page.wait_for_timeout(20)
-
-
-def settle(page):
-    """Wait until the map stands still and every tile on it is drawn."""
-    wait(page, "!waiting && front.scale === view.scale && ![...front.tiles.values()].some((t) => t.stale)")
-
-
-def view(page):
-    return page.evaluate("({...view})")
-
-
-def middle(page):
-    box = page.locator("#map").bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def drag(page, *points):
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=8)
-    page.mouse.up()
-
-
-def painted(page):
-    """The number of different colours on the map: 1 where nothing is drawn."""
-    return page.evaluate("""() => {
-        const {width, height} = surface, copy = new OffscreenCanvas(width, height).getContext("2d");
-        copy.drawImage(surface, 0, 0);
-        return new Set(new Uint32Array(copy.getImageData(0, 0, width, height).data.buffer)).size;
-    }""")
+    yield from opening(browser, report)
 
 
 def test_the_map_shows_images_and_can_be_dragged(opened):
@@ -185,7 +109,8 @@ def test_the_lasso_selects_copies_and_saves(opened):
         page.click("#chosen >> text=Save as CSV")
     with open(saved.value.path(), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:5] == ["file", "class", "cluster", "head 0", "head 10"]
+    assert list(rows[0])[:6] == ["file", "class", "cluster", "cluster_name", "head_0", "red"]
+    assert {row["cluster_name"] for row in rows if row["cluster"] == "0"} == {"ships"}
     assert "\n".join(row["file"] for row in rows) == copied and len(rows) == inside
     page.keyboard.press("Escape")
     assert page.evaluate("selection === null") and page.locator("#chosen").is_hidden()
@@ -193,17 +118,16 @@ def test_the_lasso_selects_copies_and_saves(opened):
 
 def test_search_by_heads_is_what_it_says(opened):
     page = opened()
-    page.fill("#asked", "10")
+    page.fill("#asked", "red")
     page.click("text=is on >> nth=0")
     page.fill("#asked", "head 20")
     page.click("text=is not >> nth=0")
     expected = page.evaluate(
-        "Array.from(data.x.keys()).filter((i) => answer(1, i) > 0.5 && !(answer(2, i) > 0.5)).length"
+        "Array.from(data.x.keys()).filter((i) => output(1, i) > 0.5 && !(output(2, i) > 0.5)).length"
     )
     assert page.evaluate("selection.slots.length") == expected > 0
     assert (
-        page.locator("#found").inner_text()
-        == f"{expected} images with head 10, not head 20: see the map, and Selection."
+        page.locator("#found").inner_text() == f"{expected} images with red, not head 20: see the map, and Selection."
     )
     shared = opened(hash="#find=10, not 20")
     assert shared.evaluate("selection.slots.length") == expected
@@ -217,31 +141,13 @@ def test_search_by_heads_is_what_it_says(opened):
     assert "No head shown here" in page.locator("#found").inner_text()
 
 
-def test_a_head_s_name_is_everywhere_in_the_address_and_in_a_file(opened, tmp_path):
-    page = opened()
-    page.fill("[data-name='20']", "<b>sky</b>")
-    page.keyboard.press("Tab")
-    wait(page, "location.hash.includes('head20=')")
-    assert page.locator("#head-10 a[data-head]").first.inner_text() == "<b>sky</b>"
-    assert "<b>sky</b>" in page.locator("#colour").inner_text()
-    with page.expect_download() as saved:
-        page.click("text=Save names as a file")
-    assert json.loads(Path(saved.value.path()).read_text()) == {"20": "<b>sky</b>"}
-    again = opened(hash=page.evaluate("location.hash"))
-    assert again.input_value("[data-name='20']") == "<b>sky</b>"
-    (tmp_path / "names.json").write_text('{"0": "sea", "x": "no", "10": 3}')
-    again.set_input_files("#names-file", tmp_path / "names.json")
-    wait(again, "live.textContent === '1 name read'")
-    assert again.input_value("[data-name='0']") == "sea"
-    (tmp_path / "names.json").write_text("not json")
-    again.set_input_files("#names-file", tmp_path / "names.json")
-    wait(again, "document.getElementById('found').textContent.startsWith('That file holds no names')")
-
-
 def test_the_slider_changes_clusters_colours_and_medoids(opened):
     page = opened()
     page.click("#tab-clusters")
-    assert page.locator(".advice").inner_text() == "No clear k." and page.locator(".medoid").count() == 3
+    assert page.locator("#by-k .advice").inner_text() == "No clear k." and page.locator(".medoid").count() == 3
+    chart = page.locator("#by-k svg").first
+    assert chart.locator("path.line:not(.dashed)").count() == chart.locator("path.dashed").count() == 1
+    assert "chance: from 0.1 to 0.2" in chart.get_attribute("aria-label")
     page.focus("#k")
     page.keyboard.press("ArrowRight")
     wait(page, "data.k === 4 && document.querySelectorAll('.medoid').length === 4")
@@ -252,20 +158,66 @@ def test_the_slider_changes_clusters_colours_and_medoids(opened):
     wait(page, "data.k === 2")
 
 
+def test_a_slider_over_few_values_of_k_stops_at_each(opened, tmp_path):
+    ks = (2, 3, 10, 50)
+    given = contents(
+        60,
+        clusters={k: np.arange(60) % k for k in ks},
+        **{name: {k: 1 / k for k in ks} for name in ("silhouette", "stability", "chance")},
+        medoids={k: list(range(k)) for k in ks},
+        k=3,
+    )
+    page = opened(build(given, tmp_path / "report.html"), "#tab=clusters")
+    page.focus("#k")
+    for k in (10, 50):
+        page.keyboard.press("ArrowRight")
+        wait(page, f"data.k === {k}")
+        assert page.locator("#k").get_attribute("aria-valuetext") == f"{k} clusters"
+
+
+def test_hdbscan_s_clusters_are_another_choice(opened):
+    page = opened(hash="#tab=clusters")
+    page.click("text=HDBSCAN >> nth=0")
+    wait(page, "data.k === 'density'")
+    assert page.locator("#by-k").is_hidden()
+    assert page.locator("#by-density .advice").inner_text() == "HDBSCAN finds 2 clusters."
+    assert page.locator(".medoid").count() == 2 and page.locator("#legend button").all_inner_texts() == [
+        "0",
+        "1",
+        "none",
+    ]
+    none = page.evaluate("slotsWhere((slot) => clusterOf(slot) < 0).length")
+    assert none == page.evaluate("page.density.none") > 200
+    page.click("#medoids a[data-cluster='-1']")
+    assert page.evaluate("selection.slots.length") == none
+    wait(page, "location.hash.includes('k=density')")
+    again = opened(hash=page.evaluate("location.hash"))
+    assert again.evaluate("data.k") == "density"
+    again.click("text=K-means >> nth=0")
+    wait(again, "data.k === 3")
+    assert again.locator(".medoid").count() == 3
+
+
 def test_every_tab_opens_with_the_keyboard_and_odd_names_are_text(opened):
     page = opened()
     page.focus("#tab-heads")
-    for tab in ("clusters", "selection", "duplicates", "outliers", "run", "image", "heads"):
+    for tab in ("clusters", "selection", "labels", "duplicates", "outliers", "quality", "new", "run", "image", "heads"):
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.id") == f"tab-{tab}"
         assert page.locator(f"#panel-{tab}").is_visible()
     page.click("#tab-run")
     assert "703 found = 700 used + 2 ignored + 1 unreadable + 0 repeated" in page.locator(".ledger").inner_text()
     assert page.locator("#panel-run svg").count() == 2
-    page.click("summary")
     assert page.locator("#panel-run .lines").inner_text() == "bad <i>.png: damaged"
+    assert "Views: Of 40 images 35 find their own second view first" in page.locator("#panel-run").inner_text()
+    page.click("#tab-new")
+    assert page.locator("#panel-new .advice").inner_text() == "8 images are new."
+    page.click("text=Select the new ones")
+    assert page.evaluate("selection.slots.length") == N // 5
+    page.click("#tab-outliers")
+    assert page.locator("#panel-outliers figcaption").inner_text() == "few colours"
     page.click("#tab-duplicates")
-    page.click("text=Select all but the first of each")
+    page.click("text=Select all copies")
     last = N - 1 - len(ODD_NAMES)
     assert page.evaluate("selection.slots.map(fileOf)") == [f"folder {last % 3}/{last:04d}.png"]
     page.click("#tab-selection")
@@ -275,7 +227,7 @@ def test_every_tab_opens_with_the_keyboard_and_odd_names_are_text(opened):
     page.click("#panel-selection .image")
     assert page.locator("#panel-image .file").text_content() == ODD_NAMES[0]
     assert page.locator("#title").inner_text() == "a <b>folder</b>"
-    assert page.locator("body script:not([type])").count() == 7
+    assert page.locator("body script:not([type])").count() == len(SCRIPTS)
 
 
 def test_light_dark_and_reduced_motion(opened):
@@ -305,17 +257,60 @@ def test_a_phone_held_upright(opened):
     touch("touchEnd")
     settle(page)
     assert view(page)["scale"] > 1.8 * before["scale"]
-    for tab in ("clusters", "image", "run", "heads"):
-        page.tap(f"#tab-{tab}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+    tabs = page.locator("#tabs button:visible")
+    for number in range(tabs.count()):
+        tabs.nth(number).tap()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, number
+
+
+@pytest.mark.parametrize("width, height", [(1600, 900), (1000, 700), (640, 400), (390, 844), (320, 640)])
+def test_every_tab_and_tool_is_in_sight_at_every_width(opened, width, height):
+    """640 x 400 is a screen of 1280 x 800 at 200 % zoom."""
+    page = opened(viewport={"width": width, "height": height})
+    for box in page.locator("#tabs button:visible, #tools button, #tools select").all():
+        at = box.bounding_box()
+        assert at["x"] >= 0 and at["x"] + at["width"] <= width, box.inner_text()
+    boxes = [of.bounding_box() for of in page.locator("#tools label, #tools > button, #tools .group").all()]
+    for one in boxes:
+        for two in boxes:
+            apart = one["x"] + one["width"] <= two["x"] or one["y"] + one["height"] <= two["y"]
+            back = two["x"] + two["width"] <= one["x"] or two["y"] + two["height"] <= one["y"]
+            assert one is two or apart or back
+    page.click("#viewed")
+    assert page.evaluate("selection.slots.length") > 0
+
+
+@pytest.mark.parametrize("width", [1200, 640, 390])
+def test_rows_of_heads_cut_no_picture(opened, width):
+    page = opened(viewport={"width": width, "height": 800})
+    page.locator("#tab-heads").click()
+    cut = """[...document.querySelectorAll('#head-0 .image')].filter((image) => {
+        const own = image.getBoundingClientRect(), row = image.parentElement.getBoundingClientRect();
+        return own.right > row.right + 1 || own.bottom > row.bottom + 1 || own.width < 30; }).length"""
+    assert page.locator("#head-0 .image").count() == 16 and page.evaluate(cut) == 0
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_hardly_any_image_and_nothing_known_of_them(opened, tmp_path, n):
-    bare = dict(clusters={}, silhouette={}, stability={}, medoids={}, outliers=[], curves=[], ledger={}, notes={})
-    path = build(contents(n, heads=0, labelled=False, duplicates=[], neighbours=None, **bare), tmp_path / "few.html")
+    empty = (
+        "clusters",
+        "silhouette",
+        "chance",
+        "stability",
+        "medoids",
+        "ledger",
+        "notes",
+        "measures",
+        "names",
+        "tests",
+    )
+    bare = {name: {} for name in empty} | dict(outliers=[], curves=[], quality=[], density=None, since=None)
+    path = build(
+        contents(n, heads=0, labelled=False, duplicates=[], neighbours=None, label_first=[], **bare),
+        tmp_path / "few.html",
+    )
     page = opened(path)
     assert painted(page) > 1
-    assert page.locator("#tabs button:visible").all_inner_texts() == ["Image", "Selection", "Run"]
+    assert page.locator("#tabs button:visible").all_inner_texts() == ["Image", "Selection", "Labels", "Run"]
     page.click("#viewed")
     assert page.evaluate("selection.slots.length") == n

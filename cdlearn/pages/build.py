@@ -20,8 +20,14 @@ from cdlearn.pages.contents import Contents
 from cdlearn.runtime.errors import UserError
 
 HERE = Path(__file__).parent
-SCRIPTS = ("data.js", "map.js", "marks.js", "hand.js", "panels.js", "lists.js", "start.js")  # in order of need
-PICTURED = 0.1  # share of the budget that pictures larger than the map's may take
+SCRIPTS = (  # in order of need
+    *("data.js", "pictures.js", "paint.js", "map.js", "marks.js", "hand.js", "keep.js", "ui.js", "gallery.js"),
+    *("image.js", "heads.js", "clusters.js", "selection.js", "labels.js", "duplicates.js", "quality.js", "run.js"),
+    "start.js",
+)
+PICTURED = 0.1  # share of the budget that pictures larger than the map's may always take
+ROOMY = 0.5  # and at most, where few images leave it
+MAPPED = 3500  # bytes of text that an image on the map takes at most, at its largest: a photograph 2,600, noise more
 OVERVIEW = 24  # px of a representative
 SPARE = 40_000  # bytes for tags and rounding
 
@@ -46,11 +52,15 @@ def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: boo
     blocks, facts["arrays"] = fitted(contents, slots, budget)
     code = {name: (HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
     pages = {}
-    shown, pages["picture"] = pictures(contents, slots, PICTURED * budget)
-    facts["pictured"] = slots.list(shown)
     blocks["record"] = ""  # its place in the file; it is complete once the atlases are
     small = [*blocks.values(), pack.record(facts), *code.values()]
-    taken = SPARE + sum(map(len, small)) + pages["picture"].bytes
+    taken = SPARE + sum(map(len, small))
+    spare = budget - taken - MAPPED * len(contents.files)
+    shown, pages["picture"], pages["rest"] = pictures(
+        contents, slots, min(ROOMY * budget, max(PICTURED * budget, spare))
+    )
+    facts["pictured"] = slots.list(shown)
+    taken += len(pack.record(facts["pictured"])) + pages["picture"].bytes + pages["rest"].bytes
     blocks["tones"], chosen, pages["map"], pages["overview"] = thumbnails(contents, slots, budget - taken, progress)
     facts["overview"] = chosen
     for name, of in pages.items():
@@ -69,26 +79,41 @@ def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: boo
     return out
 
 
-def pictures(contents: Contents, slots: Slots, most: float) -> tuple[list[int], Atlas]:
-    """(image numbers, their pictures): all images when they fit into ``most`` bytes, else those of the galleries."""
-    side = min(256, max(64, contents.picture))
-    levels = [(cell, quality) for cell, quality in ((side, 82), (96, 75), (64, 75)) if cell <= side]
+def pictures(contents: Contents, slots: Slots, most: float) -> tuple[list[int], Atlas, Atlas]:
+    """(image numbers, their pictures, smaller ones of all others in slot order) within ``most`` bytes of text.
+
+    The image numbers are all where that fits, else those of galleries and lists; of the others there are pictures at
+    their own aspect as large as the room left allows, or none: then the map's have to do.
+    """
+    side = -(-min(256, max(64, contents.picture)) // 8) * 8  # whole blocks of JPEG: no cell tints the next
+    levels = [level for level in ((side, 82), (side, 65), (192, 70), (128, 70), (96, 75), (64, 75)) if level[0] <= side]
     drawn = contents.thumbnail if contents.whole is None else lambda i, cell: laid(contents.whole(i, cell), cell)
-    for images, tried in ((slots.order.tolist(), levels[:1]), (contents.pictured(), levels)):
+
+    def fit(images: list[int], tried: list[tuple[int, int]], room: float) -> Atlas:
         for cell, quality, each in atlas.estimate(images, drawn, tried) if images else ():
-            if each * len(images) <= most:
-                return images, atlas.make(images, drawn, cell, quality)
-    if not images:
-        return [], Atlas(side, atlas.PAGE // side, [])
-    images = images[: int(most / each)]
-    return images, atlas.make(images, drawn, cell, quality)
+            if each * len(images) <= room and (made := atlas.make(images, drawn, cell, quality, room)):
+                return made
+        return Atlas(side, atlas.PAGE // side, [])
+
+    everything = slots.order.tolist()
+    made = fit(everything, levels[:2], most)
+    if made.pages:
+        return everything, made, Atlas(side, 1, [])
+    listed = contents.pictured()
+    while listed and not (made := fit(listed, levels, most)).pages:
+        listed = listed[: len(listed) // 2]  # what comes first is what the reader sees first
+    rest = sorted(set(everything) - set(listed), key=lambda i: slots.of[i])
+    return listed, made, fit(rest, [level for level in levels[2:] if 96 <= level[0] < made.cell], most - made.bytes)
 
 
 def laid(picture: Image.Image, cell: int) -> Image.Image:
-    """A whole picture, its longer side ``cell`` px, in the top left corner of a grey square."""
-    square = Image.new("RGB", (cell, cell), (128, 128, 128))
-    square.paste(picture, (0, 0))
-    return square
+    """A whole picture, its longer side ``cell`` px, at the top left of a square that its last row or column fills.
+
+    Plain grey there would show at the picture's edge, in the blocks of JPEG that hold both.
+    """
+    pixels = np.asarray(picture.convert("RGB"))[:cell, :cell]
+    below, right = cell - pixels.shape[0], cell - pixels.shape[1]
+    return Image.fromarray(np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge"))
 
 
 def thumbnails(contents: Contents, slots: Slots, left: float, progress: bool) -> tuple[str, list[int], Atlas, Atlas]:

@@ -49,10 +49,11 @@ const asked = new Map();
 const numbers = (id) => asked.get(id) || asked.set(id, readNumbers(id)).get(id);
 
 let page; // the record
-const data = {}; // x, y in 0..1 · order: file number per slot, slotOf: the reverse · files · tones: mean colours
+const data = {}; // x, y in 0..1 · order: file number per slot, slotOf: the reverse · files · tones: mean colours · …
 
 async function unpack() {
   page = await readRecord("record");
+  const given = async (name) => (page.arrays[name] ? numbers(name) : null);
   const [x, y, order, files, tones] = await Promise.all([
     numbers("x"), numbers("y"), numbers("order"), readRecord("files"), numbers("tones"),
   ]);
@@ -64,18 +65,34 @@ async function unpack() {
   Object.assign(data, { x: sums(x), y: sums(y), order, files, tones, slotOf: new Uint32Array(order.length) });
   order.forEach((file, slot) => (data.slotOf[file] = slot));
   data.picture = new Map(page.pictured.map((slot, place) => [slot, place]));
-  data.labels = page.labelled ? await numbers("labels") : null;
-  data.answers = page.heads.length ? await numbers("answers") : null;
-  data.neighbours = page.arrays.neighbours ? await numbers("neighbours") : null;
-  await useClusters(page.k);
+  data.rest = new Uint32Array(page.n); // places of all others, counted along the map
+  for (let slot = 1; slot < page.n; slot++) data.rest[slot] = data.rest[slot - 1] + !data.picture.has(slot - 1);
+  for (const name of ["labels", "answers", "neighbours", "width", "height", "bytes", "new"]) {
+    data[name] = await given(name);
+  }
+  await useClusters(page.k ?? (page.density && "density"));
 }
 
+// Take the clusters for a k, or "density" for HDBSCAN's. `data.clusters` holds them as they are in the page.
 async function useClusters(k) {
   data.k = k;
-  data.clusters = k === null ? null : await numbers("clusters" + k);
+  data.clusters = k === null ? null : await numbers(k === "density" ? k : "clusters" + k);
 }
+const clusterOf = (slot) => data.clusters[slot] - (data.k === "density"); // -1: in none
+const clusterCount = () => (data.k === "density" ? page.density.count : data.k);
+const medoids = () => (data.k === "density" ? page.density.medoids : page.medoids[data.k]) || [];
 
 const fileOf = (slot) => data.files[data.order[slot]];
+const slotsWhere = (holds) => Array.from(data.x.keys()).filter(holds);
+const inFileOrder = (slots) => Array.from(slots).sort((a, b) => data.order[a] - data.order[b]);
+
+// [width, height] of an image whose longer side is `side` px; square where its size is not known.
+function fitted(slot, side) {
+  const wide = data.width?.[slot], high = data.height?.[slot];
+  if (!wide || !high) return [side, side];
+  const shorter = Math.max(1, Math.round((side * Math.min(wide, high)) / Math.max(wide, high)));
+  return wide > high ? [side, shorter] : [shorter, side];
+}
 
 function neighboursOf(slot) {
   const near = [];
@@ -87,9 +104,9 @@ function neighboursOf(slot) {
 }
 
 const shades = () => page.arrays.answers.shades;
-const answer = (head, slot) => data.answers[head * page.n + slot] / (shades() - 1);
+const output = (head, slot) => data.answers[head * page.n + slot] / (shades() - 1);
 
-// The share of images that answer less than this one (ties count half).
+// The fraction of images whose output is below this one's (ties count half).
 const ranks = new Map();
 function rank(head, slot) {
   if (!ranks.has(head)) {
@@ -101,126 +118,4 @@ function rank(head, slot) {
     ranks.set(head, below);
   }
   return ranks.get(head)[data.answers[head * page.n + slot]];
-}
-
-// Decoded pages of pictures. Only those in use are kept: the ones not asked for longest leave when `room` is full.
-const pages = new Map(), coming = new Map();
-const room = (Math.min(screen.width, screen.height) < 700 ? 64 : 160) * 2 ** 20;
-let held = 0;
-
-// A page at a whole, a half or a quarter of its size (`part`): from the cache, or undefined.
-function pageNow(atlas, number, part) {
-  const key = `${atlas}-${number}/${part}`, bitmap = pages.get(key);
-  if (bitmap) { pages.delete(key); pages.set(key, bitmap); }
-  return bitmap;
-}
-
-// The same as a promise, decoded away from the main thread.
-function pageSoon(atlas, number, part) {
-  const key = `${atlas}-${number}/${part}`, now = pageNow(atlas, number, part);
-  if (now) return Promise.resolve(now);
-  if (!coming.has(key)) {
-    coming.set(key, decodePage($(`${atlas}-${number}`).textContent, part).then((bitmap) => {
-      coming.delete(key);
-      pages.set(key, bitmap);
-      held += bitmap.width * bitmap.height * 4;
-      for (const [old, of] of pages) {
-        if (held <= room || old === key) break;
-        pages.delete(old);
-        held -= of.width * of.height * 4;
-        of.close();
-      }
-      return bitmap;
-    }));
-  }
-  return coming.get(key);
-}
-
-async function decodePage(text, part) {
-  const blob = new Blob([decode(text)], { type: "image/jpeg" });
-  const whole = await createImageBitmap(blob);
-  if (part === 1) return Object.assign(whole, { part });
-  const resizeWidth = Math.ceil(whole.width * part), resizeHeight = Math.ceil(whole.height * part);
-  const small = await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "medium" });
-  small.part = small.width / whole.width; // not every browser resizes
-  whole.close();
-  return small;
-}
-
-// Where a picture lies: [page, column, row]; and the part of full size at which `side` px still look sharp.
-function cellOf(atlas, place) {
-  const { across } = page[atlas + "Atlas"], on = place % (across * across);
-  return [Math.floor(place / (across * across)), on % across, Math.floor(on / across)];
-}
-function partFor(atlas, side) {
-  const { cell } = page[atlas + "Atlas"];
-  return side <= cell / 4 ? 0.25 : side <= cell / 2 ? 0.5 : 1;
-}
-
-// Draw a cell of a decoded page.
-function drawCell(context, atlas, bitmap, column, row, x, y, side) {
-  const c = page[atlas + "Atlas"].cell * bitmap.part;
-  context.drawImage(bitmap, column * c, row * c, c, c, x, y, side, side);
-}
-
-// A canvas that shows an image once it is scrolled near.
-const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) continue;
-    seen.unobserve(target);
-    const slot = Number(target.dataset.slot), pictured = data.picture.has(slot);
-    const atlas = pictured ? "picture" : "map";
-    const [number, column, row] = cellOf(atlas, pictured ? data.picture.get(slot) : slot);
-    const part = partFor(atlas, target.width);
-    pageSoon(atlas, number, part).then((bitmap) => {
-      const context = target.getContext("2d");
-      context.imageSmoothingQuality = "high";
-      drawCell(context, atlas, bitmap, column, row, 0, 0, target.width);
-    });
-  }
-}, { rootMargin: "300px" });
-
-function thumb(slot, side) {
-  const sharp = Math.round(side * Math.min(2, devicePixelRatio));
-  const canvas = make("canvas", { width: sharp, height: sharp, className: "thumb", "aria-hidden": "true" });
-  canvas.style.width = canvas.style.height = side + "px";
-  canvas.dataset.slot = slot;
-  seen.observe(canvas);
-  return canvas;
-}
-
-// Names that the reader gave to heads live in the page's address, with everything else worth keeping.
-const state = { names: new Map(), terms: [], on: "half", colour: "picture", tab: "", image: null, theme: "" };
-
-const headName = (j) => state.names.get(page.heads[j].number) || `head ${page.heads[j].number}`;
-const headAt = (number) => page.heads.findIndex((head) => head.number === number);
-
-function remember() { // soon: browsers count how often an address changes
-  clearTimeout(remember.later);
-  remember.later = setTimeout(writeAddress, 150);
-}
-
-function writeAddress() {
-  const kept = new URLSearchParams();
-  for (const key of ["tab", "colour", "theme"]) if (state[key]) kept.set(key, state[key]);
-  if (data.k !== null) kept.set("k", data.k);
-  if (state.image !== null) kept.set("image", data.order[state.image]);
-  const terms = state.terms.map(({ head, on }) => (on ? "" : "not ") + page.heads[head].number);
-  if (terms.length) kept.set("find", terms.join(", "));
-  if (state.on !== "half") kept.set("on", state.on);
-  for (const [number, name] of state.names) kept.set("head" + number, name);
-  history.replaceState(null, "", "#" + kept);
-}
-
-async function recall() {
-  const kept = new URLSearchParams(location.hash.slice(1)), number = (key) => parseInt(kept.get(key), 10);
-  state.names.clear();
-  for (const [key, name] of kept) {
-    if (/^head\d+$/.test(key) && name) state.names.set(Number(key.slice(4)), name.slice(0, 60));
-  }
-  for (const key of ["tab", "theme", "colour", "on"]) state[key] = kept.get(key) || state[key];
-  state.image = data.slotOf[number("image")] ?? null;
-  state.terms = [...(kept.get("find") || "").matchAll(/(not )?(\d+)/g)]
-    .map(([, not, head]) => ({ head: headAt(Number(head)), on: !not })).filter(({ head }) => head >= 0);
-  if (page.ks.includes(number("k"))) await useClusters(number("k"));
 }

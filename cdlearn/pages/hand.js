@@ -102,7 +102,7 @@ function listen() {
     if (lasso?.length > 2 && event.type === "pointerup") select(inside(lasso), "in the lasso");
     else if (moved <= 4 && event.type === "pointerup") {
       const slot = pick(...spot(event));
-      if (slot >= 0) openImage(slot, false);
+      if (slot >= 0) openImage(slot, false, null);
     }
     lasso = null;
     redraw();
@@ -123,7 +123,7 @@ function listen() {
       ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0),
       ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
       "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: fit,
-      Enter: () => middle() >= 0 && openImage(middle(), false),
+      Enter: () => middle() >= 0 && openImage(middle(), false, null),
     };
     if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -190,17 +190,19 @@ function repaint(anew = true) {
   redraw();
 }
 
+// The image under the pointer, with its name beside it; for one elsewhere on the page, in a corner of the map.
 function hover(slot, [px, py] = [0, 0]) {
   const card = $("hover");
   if (slot !== hovered) {
     hovered = slot;
-    card.hidden = slot < 0 || !px;
-    const shown = () => [thumb(slot, 128), make("b", {}, fileOf(slot)), make("span", {}, facts(slot))];
+    card.hidden = slot < 0 || (!px && narrow.matches);
+    const shown = () => [thumb(slot, 224, true), make("b", {}, fileOf(slot)), make("span", {}, facts(slot)),
+      make("span", {}, sizeOf(slot))];
     if (!card.hidden) card.replaceChildren(...shown());
     redraw();
   }
   if (card.hidden) return;
-  const box = card.getBoundingClientRect();
-  card.style.left = Math.min(px + 16, width - box.width - 8) + "px";
-  card.style.top = (py + 16 + box.height > height ? Math.max(8, py - box.height - 16) : py + 16) + "px";
+  const box = card.getBoundingClientRect(), [left, top] = px ? [px + 16, py + 16] : [width - box.width - 12, 64];
+  card.style.left = Math.max(8, Math.min(left, width - box.width - 8)) + "px";
+  card.style.top = (top + box.height > height ? Math.max(8, (px ? py : height) - box.height - 16) : top) + "px";
 }

@@ -5,9 +5,9 @@ function drawMarks() {
   marks.clearRect(0, 0, width, height);
   const { ground, accent, ink } = theme, side = front.spots ? REPRESENTATIVE : sideAt(view.scale);
   const ring = (slot, thick) => { // with its image, which others on the map may cover
-    const [x, y] = where(slot), part = partFor("map", side * dpr), [number, column, row] = cellOf("map", slot);
+    const [x, y] = where(slot), part = partFor("map", side * dpr), [number] = cellOf("map", slot);
     const bitmap = pageNow("map", number, part);
-    if (bitmap) drawCell(marks, "map", bitmap, column, row, x - side / 2, y - side / 2, side);
+    if (bitmap) drawCell(marks, ["map", slot], slot, bitmap, x - side / 2, y - side / 2, side);
     else pageSoon("map", number, part).then(redraw);
     for (const [colour, wide] of [[ground, thick + 3], [accent, thick]]) {
       marks.strokeStyle = colour;
@@ -38,18 +38,19 @@ function drawMarks() {
     marks.font = "600 13px system-ui, sans-serif";
     marks.textAlign = "center";
     marks.textBaseline = "middle";
-    (page.medoids[data.k] || []).forEach((slot, cluster) => {
+    medoids().forEach((slot, cluster) => {
       if (slot < 0) return;
-      const [x, y] = where(slot), wide = marks.measureText(cluster).width + 12;
+      const text = names.clusters[data.k]?.[cluster] || String(cluster);
+      const [x, y] = where(slot), wide = marks.measureText(text).width + 12;
       marks.fillStyle = ground;
-      marks.strokeStyle = PALETTE[cluster % PALETTE.length];
+      marks.strokeStyle = colourAt(cluster);
       marks.lineWidth = 3;
       marks.beginPath();
       marks.roundRect(x - wide / 2, y - 11, wide, 22, 11);
       marks.fill();
       marks.stroke();
       marks.fillStyle = ink;
-      marks.fillText(cluster, x, y + 1);
+      marks.fillText(text, x, y + 1);
     });
   }
   if (lasso) {
