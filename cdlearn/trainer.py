@@ -227,7 +227,7 @@ def checked(model: nn.Module, config: Config) -> Method:
 
 
 def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
-    """What a run starts from, on its device: weights of the seed, as of the random network, ``start`` in the backbone."""
+    """What a run starts from, on its device: weights of the seed, as the random network, ``start`` in the backbone."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
         return build(config, start and start.put_into).to(pick_device(config.device))
 
