@@ -70,7 +70,8 @@ def in_order(features: np.ndarray, given: list[str], wanted: list[str], name: st
     """The rows of ``features`` in the order of ``wanted``, by the names ``given`` for them.
 
     Raises:
-        UserError: for an image without features, naming it, and for more or fewer names than features. Rows of files that are not there are left out in silence.
+        UserError: for an image without features, naming it, and for more or fewer names than features. Rows of files
+            that are not there are left out in silence.
     """
     if len(given) != len(features):
         raise UserError(f"{name} names {len(given):,} files for {len(features):,} rows of features; write it anew")
