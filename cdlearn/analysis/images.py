@@ -56,7 +56,7 @@ class Source:
     def whole(self, number: int, side: int) -> PIL.Image.Image:
         """Image ``number`` at its own aspect ratio, the longer side of ``side`` px; square where the file is gone."""
         try:
-            found = upright(self.files[number], side)
+            found = decoding.picture(self.files[number], side, self.reading.ranges)[0]
         except (IndexError, OSError, ValueError, UserError):
             return self.thumbnail(number, side)
         longer = max(found.size)
@@ -71,7 +71,7 @@ class Source:
         kept = self.images.shape[-1]
         if min(sides) not in (0, kept) or max(sides) > 2 * kept:
             with contextlib.suppress(OSError, ValueError, UserError):
-                found = upright(self.files[number], most)
+                found = decoding.picture(self.files[number], most, self.reading.ranges)[0]
                 found.thumbnail((most, most), PIL.Image.Resampling.BILINEAR)
                 return np.asarray(found.convert("L"), np.float32) / 255
         return luma(self.images[number : number + 1].float() / 255)[0, 0].numpy()
@@ -113,19 +113,6 @@ class Source:
                 *stock.notes,
             ],
         }
-
-
-def upright(path: Path, side: int) -> PIL.Image.Image:
-    """The whole picture in a file, turned upright, in RGB, of ``side`` px at least where the file has them.
-
-    Raises:
-        OSError, ValueError or UserError: where it cannot be read, or is so large that only its square is shown.
-    """
-    with decoding.opened(path) as image:
-        image.draft("RGB", (side, side))
-        if image.width * image.height > decoding.LARGEST:
-            raise ValueError("too many pixels")
-        return decoding.to_rgb(image)
 
 
 def opened(config: Config, root: Path, progress: bool, reading: Reading | None = None) -> Source:

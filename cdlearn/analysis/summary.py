@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cdlearn.analysis import clusters, density, duplicates, neighbours, outliers, quality, since, tsne
+from cdlearn import tsne
+from cdlearn.analysis import clusters, density, duplicates, neighbours, outliers, quality, since
 from cdlearn.analysis.images import Source
 from cdlearn.analysis.label_first import label_first
 from cdlearn.analysis.pipeline import Pipeline

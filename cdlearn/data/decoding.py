@@ -100,10 +100,21 @@ def decode(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None
 
 
 def noted(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None) -> tuple[np.ndarray, Noted]:
-    """As :func:`decode`, with what was chosen for this image. A file that fails is read again without its metadata."""
+    """As :func:`decode`, with what was chosen for this image."""
+    image, notes = picture(path, size, ranges, square=True)
+    return np.asarray(image).transpose(2, 0, 1), notes
+
+
+def picture(
+    path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None, square: bool = False
+) -> tuple[Image.Image, Noted]:
+    """The whole picture in RGB, upright, of ``size`` px at least where the file has them; or its square of ``size`` px.
+
+    See :func:`decode`. A file that fails is read again without its metadata.
+    """
     try:
         try:
-            return _decoded(path, size, ranges)
+            return _decoded(path, size, ranges, square)
         except deep.Unreadable:
             raise
         except Exception:
@@ -113,7 +124,7 @@ def noted(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None)
             if stripped is None:
                 raise
             with contextlib.suppress(Exception):  # then the first reason is the better one
-                return _decoded(io.BytesIO(stripped), size, ranges)
+                return _decoded(io.BytesIO(stripped), size, ranges, square)
             raise
     except Exception as error:  # Pillow raises half a dozen kinds, from SyntaxError to struct.error, for damaged files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -121,7 +132,7 @@ def noted(path: Path | io.BytesIO, size: int, ranges: deep.Ranges | None = None)
         raise UserError(f"cannot read {path} ({reason}); mend or remove it, or pass --skip-bad") from error
 
 
-def _decoded(source: Path | io.BytesIO, size: int, ranges: deep.Ranges | None) -> tuple[np.ndarray, Noted]:
+def _decoded(source, size: int, ranges: deep.Ranges | None, square: bool) -> tuple[Image.Image, Noted]:
     with opened_or_tiff(source) as image:
         pixels = drafted(image, size) if image is not None else 0
         if pixels > LARGEST:
@@ -133,8 +144,9 @@ def _decoded(source: Path | io.BytesIO, size: int, ranges: deep.Ranges | None) -
             if values is not None:
                 image = deep.to_image(values, own(values) if ranges is None else ranges)
             image, on_black = to_rgb(image.transpose(turn) if turn is not None else image)
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image).transpose(2, 0, 1), Noted(count, on_black, shallow)
+            if square:
+                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return image, Noted(count, on_black, shallow)
 
 
 def drafted(image: Image.Image, size: int) -> int:
