@@ -80,11 +80,22 @@ def evaluate() -> Parser:
 def report() -> Parser:
     """The options of ``python -m cdlearn.report``."""
     about = "One page on all images of a folder, as a run sees them: map, heads, clusters, near-duplicates."
-    made = run_parser("report", about, "--data", "--limit", "--device")
-    made.add_argument("--out", type=expanded, metavar="FILE", help="the page (default: RUN/report.html)")
+    usage = "RUN [options]\n       python -m cdlearn.report --features FILE --data FOLDER [options]"
+    made = command_parser("report", about, usage=usage)
+    for name in ("run", "--data", "--limit", "--device"):
+        made.add_argument(name, **SHARED[name] | ({"nargs": "?"} if name == "run" else {}))
+    made.add_argument(
+        "--features",
+        type=expanded,
+        metavar="FILE",
+        help="features of another network instead of a run: .npy, .npz or .parquet, N x D, a row for each image of "
+        "--data in the order of their sorted paths",
+    )
+    made.add_argument(
+        "--out", type=expanded, metavar="FILE", help="the page (default: RUN/report.html, or FILE-report.html)"
+    )
     made.add_argument(
         "--stage",
-        default=STAGES[0],
         metavar="NAME",
         help=f"features to measure distances between: {', '.join(STAGES)} (default: {STAGES[0]})",
     )

@@ -1,10 +1,14 @@
-"""``python -m cdlearn.report RUN [--data FOLDER] [--out FILE]``: what a run learned of a folder, on one page."""
+"""``python -m cdlearn.report RUN [--data FOLDER] [--out FILE]``: what a run learned of a folder, on one page.
+
+``python -m cdlearn.report --features FILE --data FOLDER`` shows the features of any other network likewise.
+"""
 
 from cdlearn import commands
 
 if __name__ == "__main__":
     commands.answer_early(commands.report)
 
+import argparse
 import contextlib
 import os
 import sys
@@ -13,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from cdlearn.analysis import analyse, export_table
+from cdlearn.analysis import Analysis, analyse, analyse_features, export_table, given_features
 from cdlearn.pages.build import build
 from cdlearn.pages.contents import TIERS, Contents
 from cdlearn.results.run_folder import folder_of, make_folder
@@ -29,28 +33,63 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(arguments: list[str]) -> None:
     began = time.monotonic()
     asked = commands.report().parse_args(arguments)
-    asked.run = folder_of(asked.run)
-    out, progress = asked.out or asked.run / "report.html", sys.stderr.isatty()
-    if asked.out or asked.run.is_dir():
+    check_asked(asked)
+    out, kept = places(asked)
+    if asked.out or out.parent.is_dir():
         check_out(out)
     try:
-        found = analyse(asked.run, asked.data, asked.limit, asked.stage, asked.device, progress, since=asked.since)
+        found = looked_at(asked, kept)
         if asked.link:
             found = replace(found, contents=replace(found.contents, link=link(found.folder, out)))
         with saving(out):
-            page = build(found.contents, out, progress=progress)
+            page = build(found.contents, out, progress=sys.stderr.isatty())
             tables = export_table.write(found, out.with_name(f"{out.stem}-images"))
             if asked.label_studio is not None:
                 tasks = out.with_name(f"{out.stem}-label-studio.csv")
                 tables.append(export_table.label_studio(found, tasks, asked.label_studio))
     except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from what is kept in {asked.run / 'report-cache'}", file=sys.stderr)
+        print(f"\nstopped; the same command goes on from what is kept in {kept}", file=sys.stderr)
         raise
     for line in summary(found.contents, time.monotonic() - began):
         print(line)
     print("\n".join(str(path) for path in (page, *tables)))
     if not any(path.suffix == ".parquet" for path in tables):
         print("the table comes as Parquet, too, once pyarrow is installed: pip install pyarrow")
+
+
+def check_asked(asked: argparse.Namespace) -> None:
+    """Raises UserError unless there is a run, or features with the images that they are of, and nothing else."""
+    if asked.features is None:
+        if asked.run is None:
+            raise UserError("a run is missing; give its folder, or --features FILE --data FOLDER; see --help")
+        asked.run = folder_of(asked.run)
+        return
+    if asked.run is not None:
+        raise UserError(f"--features replaces a run; omit {asked.run}")
+    if asked.data is None:
+        raise UserError("--features needs the images that the features are of; pass --data FOLDER")
+    for name in ("stage", "limit"):
+        if getattr(asked, name) is not None:
+            raise UserError(f"--features are those of all images, from one stage; omit --{name}")
+
+
+def places(asked: argparse.Namespace) -> tuple[Path, Path]:
+    """Where the page goes, and where finished parts are kept."""
+    if asked.features is None:
+        return asked.out or asked.run / "report.html", asked.run / "report-cache"
+    beside = asked.features.with_name(f"{asked.features.stem}-report")
+    return asked.out or beside.with_name(f"{beside.name}.html"), beside.with_name(f"{beside.name}-cache")
+
+
+def looked_at(asked: argparse.Namespace, kept: Path) -> Analysis:
+    """The analysis of a run, or of given features."""
+    progress = sys.stderr.isatty()
+    if asked.features is None:
+        stage = asked.stage or commands.STAGES[0]
+        return analyse(asked.run, asked.data, asked.limit, stage, asked.device, progress, since=asked.since)
+    features, files = given_features.read(asked.features)
+    told = dict(progress=progress, cache=kept, since=asked.since, files=files)
+    return analyse_features(features, asked.data, asked.features.name, **told)
 
 
 def link(folder: Path | None, out: Path) -> str:

@@ -506,4 +506,4 @@ def test_what_is_remembered_of_every_image_comes_back_from_a_checkpoint(tmp_path
 def test_images_all_alike_break_nothing(method):
     images = torch.full((48, 3, 16, 16), 128, dtype=torch.uint8)
     model = trainer.fit(told(method, epochs=8, batch_size=48), images)
-    assert trainer.all_finite(model)
+    assert trainer.checkpoint.all_finite(model)

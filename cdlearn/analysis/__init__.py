@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cdlearn import checkpoint
-from cdlearn.analysis import names
+from cdlearn.analysis import given_features, names
 from cdlearn.analysis.cache import Cache
 from cdlearn.analysis.images import Source, opened
 from cdlearn.analysis.pipeline import STAGES, Pipeline
@@ -88,6 +88,7 @@ def analyse_features(
     root: str | Path = "data",
     cache: Path | None = None,
     since: str | Path | None = None,
+    files: list[str] | None = None,
 ) -> Analysis:
     """The same for features of any other network, without heads, curves and the tests that need a network.
 
@@ -97,14 +98,18 @@ def analyse_features(
         name: what the features are called, in the title and the notes: the file's name.
         limit, seed: take this many images, drawn with ``seed``; the features are of these.
         cache: the folder for finished parts; None keeps nothing.
+        files: N names of files below the folder, where the features are in another order, or of more images.
 
     Raises:
         UserError: for features of another number than the images, or not finite, and as :func:`analyse`.
     """
     before = earlier(Path(since)) if since else None
+    features = np.asarray(features)
     config = Config.preset("laptop", data=data, limit=limit, seed=seed, size=GIVEN_SIZE)
     source = replace(opened(config, Path(root), progress), size=0)
-    features = checked(np.asarray(features), name, data, len(source.names))
+    if files is not None:
+        features = given_features.in_order(features, files, source.names, name)
+    features = checked(features, name, data, len(source.names))
     key = cache_key(features.tobytes(), source)
     parts = Pipeline(None, config, source, "backbone", Cache(cache, key), progress, features)
     told = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")

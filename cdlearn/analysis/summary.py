@@ -172,7 +172,7 @@ def how(stage: str) -> dict[str, str]:
 
 def notes(run: Path, config: Config, stage: str) -> dict[str, str]:
     """How the run and the report were made, for its last table."""
-    settings = ", ".join(f"{name} {value}" for name, value in config.as_dict().items() if name != "data")
+    settings = ", ".join(f"{name} {value}" for name, value in public(config).items() if name != "data")
     return {
         "run": run.resolve().name,  # names without their place: a page is made to be passed on
         "trained on": data_name(config.data),
@@ -181,10 +181,16 @@ def notes(run: Path, config: Config, stage: str) -> dict[str, str]:
     } | how(stage)
 
 
+def public(config: Config) -> dict:
+    """The settings, of pretrained weights only the last name: a page is made to be passed on."""
+    return config.as_dict() | {"weights": config.weights and data_name(config.weights)}
+
+
 def recipe(config: Config) -> str:
     """Method, preset and length of the training, and every setting that is not the preset's: a line of text."""
-    usual = Config.preset(config.preset_name, data=config.data).as_dict()
+    usual, named = Config.preset(config.preset_name, data=config.data).as_dict(), public(config)
     apart = ("data", "limit", "seed", "method", "device", "compile", "amp", "kmeans_seeds", "views", "epochs")
-    own = [f"{name} {value}" for name, value in config.as_dict().items() if name not in apart and value != usual[name]]
-    length = f"{config.epochs:,} epochs" if config.epochs else f"{config.views:,} views"
+    own = [f"{name} {value}" for name, value in named.items() if name not in apart and value != usual[name]]
+    by_views = f"{config.views:,} views" if config.views else "not trained"
+    length = f"{config.epochs:,} epochs" if config.epochs else by_views
     return ", ".join([config.method, f"preset {config.preset_name}", length, *own])
