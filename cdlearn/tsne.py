@@ -19,7 +19,7 @@ TELL = 10  # steps between calls of ``told``
 def beginning(rows: np.ndarray, seed: int) -> np.ndarray:
     """Places before the first step: two principal components, which keep the map's large shape from chance."""
     found = np.zeros((len(rows), 2))
-    if len(rows) > 1:
+    if len(rows) > 1 and np.ptp(rows, axis=0).any():
         both = min(2, *rows.shape)
         found[:, :both] = PCA(both, random_state=seed).fit_transform(rows)
     return found

@@ -1,10 +1,12 @@
 """What every notebook needs: the preset to run at, models trained once, and the table of controls that grows."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -95,11 +97,28 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
         model.to(pick_device(config.device), memory_format=torch.channels_last)  # as a fresh one
         model.history = checkpoint.read(out / "checkpoint.pt")["history"]
         return model, config, images
-    out.mkdir(parents=True, exist_ok=True)
-    model = fit(config, images, out, progress=progress)
-    (out / "config.json").write_text(json.dumps({"config": config.as_dict()}, indent=1) + "\n")
-    (out / "done").touch()
-    return model, config, images
+    return trained_into(out, config, images, progress), config, images
+
+
+def trained_into(out: Path, config: Config, images: ImageSet, progress: bool) -> nn.Module:
+    """Train in a folder of one's own, and give it the name ``out`` when it is done.
+
+    So two notebooks that want the same model at once never load half a run. Both train; the first to finish is kept.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        model = fit(config, images, own, progress=progress)
+        (own / "config.json").write_text(json.dumps({"config": config.as_dict()}, indent=1) + "\n")
+        (own / "done").touch()
+        own.chmod(0o755)
+        if not (out / "done").exists():
+            shutil.rmtree(out, ignore_errors=True)  # a run that an older version left unfinished
+            with contextlib.suppress(OSError):  # another process was first
+                own.rename(out)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    return model
 
 
 def claim(holds: bool, sentence: str, about: str = "", verdict: str = "") -> None:

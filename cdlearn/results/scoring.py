@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cdlearn import checkpoint, disentanglement, mig_dci, tsne
+from cdlearn import checkpoint, disentanglement, k_means, mig_dci, tsne
 from cdlearn.config import Config
 from cdlearn.data import ImageSet
 from cdlearn.evaluate import (
@@ -278,6 +278,8 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     scores = with_start(scores, out) if name == "scores" else scores
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    if k_means.distinct(features["raw pixels"].numpy(), 2) < 2:
+        print(f"the {len(images):,} images are equal: no score of theirs says anything")
     print(table(scores), flush=True)
     suffix = name.removeprefix("scores")
     with warnings.catch_warnings():
