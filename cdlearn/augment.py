@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdlearn.image_ops import adjust_hue, apply_rows_and_columns, blend, blur_matrix, luma, resize_matrix
+from cdlearn import image_ops
+from cdlearn.image_ops import adjust_hue, apply_rows_and_columns, blend, blur_matrix, luma, resize_matrix  # noqa: F401
 
 CACHED = 2**20  # values in the part of a batch that a CPU works on at once
 
@@ -161,7 +162,7 @@ class TwoViews:
         columns = resize_matrix(draws.left, draws.width, width, size, draws.flip)
         x = apply_rows_and_columns(images / 255, rows, columns).clamp_(0, 1)
         if self.jitter:
-            x = jitter(x, draws, in_order)
+            x = image_ops.jitter(x, draws.factors, draws.order, draws.hue_after, draws.hue, in_order)
         if self.gray:
             x = blend(x, luma(x), 1 - draws.gray.float(), out=x)
         if self.blur:
@@ -173,33 +174,6 @@ class TwoViews:
 def blur_taps(size: int) -> int:
     """The taps of the blur at this size: a tenth of it, an odd number."""
     return min(max(3, size // 10 | 1), 2 * size - 1)
-
-
-def jitter(x: Tensor, draws: Draws, in_order: bool = False) -> Tensor:
-    """Brightness, contrast, saturation and hue in each image's own order; writes into ``x``.
-
-    The first three are blends: with black, with the mean grey, with the grey image. So one pass serves all images,
-    whatever their order. The place of the hue differs too, so the hue falls between two rounds of such passes. A pass
-    that an image takes in the other round has the factor 1. ``in_order`` says that images are sorted by ``hue_after``.
-    Then each pass concerns one slice of them, which halves the work (all of TwoViews, 256 views on two cores: at 96 px
-    87 to 73 ms, at 32 px 9.5 to 8.1).
-    """
-    factors = draws.factors.gather(1, draws.order)  # (M, 3), from here on in the order of application
-    comes_first = torch.arange(3, device=x.device) < draws.hue_after.view(-1, 1)
-    later = (~comes_first).sum(0).tolist() if in_order else [0] * 3  # the first image whose hue comes later
-    is_dark, is_flat = draws.order == 0, draws.order < 2  # blends with black; blends with one tone
-    for before_hue in (True, False):
-        own = torch.where(comes_first == before_hue, factors, 1)
-        for place in range(3):
-            now = slice(later[place], None) if before_hue or not in_order else slice(later[place])
-            part = x[now]
-            grey = luma(part)
-            flat = grey.mean((2, 3), keepdim=True).masked_fill_(is_dark[now, place].view(-1, 1, 1, 1), 0)
-            other = torch.where(is_flat[now, place].view(-1, 1, 1, 1), flat, grey)
-            blend(part, other, own[now, place], out=part)
-        if before_hue:
-            x = adjust_hue(x, draws.hue)
-    return x
 
 
 def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, float]) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The image operations behind the views: crop, resize, flip, blur, grey, hue; each image with parameters of its own.
+"""The image operations behind the views: crop, resize, flip, blur, colours; each image with parameters of its own.
 
 Crop, flip, resize and blur are linear along each axis, so every image gets small matrices of its own, and one batched
 matrix product applies them to all images. Every operation does what torchvision.transforms.v2.functional does for the
@@ -82,3 +82,33 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     share = torch.stack([hue, hue - 2, hue - 4], dim=1)
     share = share.abs_().sub_(3).abs_().sub_(1).clamp_(0, 1)
     return torch.lerp(low.unsqueeze(1), value.unsqueeze(1), share)
+
+
+def jitter(x: Tensor, factors: Tensor, order: Tensor, hue_after: Tensor, hue: Tensor, in_order: bool = False) -> Tensor:
+    """Brightness, contrast, saturation and hue of (M, 3, S, S) in each image's own order; writes into ``x``.
+
+    factors, order: (M, 3), of the first three, and the order in which they are applied; hue: (M,), the shift, which
+    comes after ``hue_after`` of them.
+
+    The first three are blends: with black, with the mean grey, with the grey image. So one pass serves all images,
+    whatever their order. The place of the hue differs too, so the hue falls between two rounds of such passes. A pass
+    that an image takes in the other round has the factor 1. ``in_order`` says that images are sorted by ``hue_after``.
+    Then each pass concerns one slice of them, which halves the work (all of TwoViews, 256 views on two cores: at 96 px
+    87 to 73 ms, at 32 px 9.5 to 8.1).
+    """
+    factors = factors.gather(1, order)  # (M, 3), from here on in the order of application
+    comes_first = torch.arange(3, device=x.device) < hue_after.view(-1, 1)
+    later = (~comes_first).sum(0).tolist() if in_order else [0] * 3  # the first image whose hue comes later
+    is_dark, is_flat = order == 0, order < 2  # blends with black; blends with one tone
+    for before_hue in (True, False):
+        own = torch.where(comes_first == before_hue, factors, 1)
+        for place in range(3):
+            now = slice(later[place], None) if before_hue or not in_order else slice(later[place])
+            part = x[now]
+            grey = luma(part)
+            flat = grey.mean((2, 3), keepdim=True).masked_fill_(is_dark[now, place].view(-1, 1, 1, 1), 0)
+            other = torch.where(is_flat[now, place].view(-1, 1, 1, 1), flat, grey)
+            blend(part, other, own[now, place], out=part)
+        if before_hue:
+            x = adjust_hue(x, hue)
+    return x

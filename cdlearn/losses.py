@@ -178,12 +178,8 @@ def cd_loss_of_views(
     feature = over_pairs(feature_loss, y, feature_temperature, heads_similarity)
     entropy_by = normalized_entropy if entropy_of == "outputs" else mean_entropy
     entropy = sum(map(entropy_by, logits)) / len(logits)
-    return {
-        "loss": instance + feature - alpha * entropy,
-        "instance": instance,
-        "feature": feature,
-        "entropy": entropy,
-    }
+    loss = instance + feature - alpha * entropy
+    return {"loss": loss, "instance": instance, "feature": feature, "entropy": entropy}
 
 
 def nt_xent_start(rows: int) -> float:

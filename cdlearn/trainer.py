@@ -16,12 +16,12 @@ from cdlearn.config import MACHINE, Config
 from cdlearn.data import ImageSet
 from cdlearn.data.fingerprints import check_same, fingerprint
 from cdlearn.methods import build, warn_about_phases
-from cdlearn.methods.base import Method
-from cdlearn.progress import progress_bar, show
+from cdlearn.methods.base import Method, checked
 from cdlearn.runtime import compiling, distributed, prefetch, rng
 from cdlearn.runtime.devices import autocast, pick_device, tune
 from cdlearn.runtime.errors import Interrupted, UserError
 from cdlearn.runtime.paths import expanded
+from cdlearn.runtime.progress import Bar
 from cdlearn.runtime.signals import caught_signals
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
@@ -70,15 +70,15 @@ class Trainer:
         self.steps_per_epoch = max(1, len(images) // config.batch_size)  # the rest is left out of this epoch
         self.steps = self.epochs * self.steps_per_epoch
         self.step, self.begun = 0, -1  # steps taken; the last one for which begin_step was called
-        self.seconds = 0.0  # of training in the epoch at hand
+        self.seconds = 0.0  # in the epoch at hand
         self.order = (-1, Tensor())  # an epoch, and the order of images in it
         self.sums: dict[str, Tensor] = {}  # of the loss terms over the epoch at hand
         self.history: list[dict[str, float]] = []  # one row per epoch
 
     def train_step(self) -> Tensor:
         """Take one step; returns a scalar on the device that is finite if loss and gradient are."""
-        index = self.index(self.step)
-        batch = self.batches(index, self.following())
+        index, next_one = self.index(self.step), self.batches.ahead and self.step + 1 < self.steps
+        batch = self.batches(index, self.index(self.step + 1) if next_one else None)
         self.begin_step(index)
         views, x = self.views_of(batch, self.step / self.steps)
         terms = self.loss(*views, x=x)
@@ -105,10 +105,6 @@ class Trainer:
             self.order = (epoch, order.to(self.images.device))
         size = self.config.batch_size
         return self.order[1][place * size :][:size][distributed.part(size)]
-
-    def following(self) -> Tensor | None:
-        """The index of the next step, where its images are gathered ahead of time."""
-        return self.index(self.step + 1) if self.batches.ahead and self.step + 1 < self.steps else None
 
     def begin_step(self, index: Tensor) -> None:
         """Set the learning rate and call the method's hooks, once a step."""
@@ -215,16 +211,6 @@ def check_count(config: Config, images: int) -> None:
         raise UserError(f"{images} images cannot be put into {config.clusters} clusters; pass a smaller --clusters")
 
 
-def checked(model: nn.Module, config: Config) -> Method:
-    """``model``. Raises UserError if it is no Method, or does not take the views that are asked for."""
-    kind = type(model).__name__
-    if not isinstance(model, Method):
-        raise UserError(f"{kind} is no method of cdlearn; make it a subclass of cdlearn.methods.Method")
-    if (config.small_views or config.grow) and not model.multi_crop:
-        raise UserError(f"{kind} takes views of one size only; leave small_views and grow away, or set its multi_crop")
-    return model
-
-
 def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
     """What a run starts from, on its device: the seed's weights, like the random network; ``start`` in the backbone."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
@@ -285,22 +271,26 @@ def fit(
 
 def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
     """The loop: steps, looks at the loss, ends of epochs, saves."""
-    saved = time.monotonic()
-    with progress_bar(trainer, progress) as bar:
+    each, saved = trainer.config.batch_size * trainer.views_per_image, time.monotonic()
+    unit = "views" if trainer.views_per_image > 1 else "images"
+    with Bar(trainer.steps * each, trainer.step * each, unit, progress) as bar:
         while trainer.step < trainer.steps:
             began = time.monotonic()
             stop, finite = distributed.agree(caught, steps_until_look(trainer, caught))
             ended = trainer.step % trainer.steps_per_epoch == 0
-            to_save = out is not None and (bool(stop) or save_is_due(trainer, time.monotonic() - saved))
+            pause = SAVE_AFTER_EPOCH if ended and trainer.device.type == "cpu" else SAVE_EVERY
+            due = stop or time.monotonic() - saved > pause or trainer.step == trainer.steps
+            to_save = out is not None and bool(due)
+            epoch, place = divmod(trainer.step - 1, trainer.steps_per_epoch)
             # a finite gradient can still make too large a step; broken weights must not replace the good ones on disk
             if not finite or (to_save and not checkpoint.all_finite(trainer.model)):
-                epoch = (trainer.step - 1) // trainer.steps_per_epoch + 1
                 raise UserError(
-                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch}); "
+                    f"loss, gradient or weights stopped being finite by step {trainer.step} (epoch {epoch + 1}); "
                     f"the last good checkpoint is kept; try a lower --lr than {trainer.config.lr:g}"
                 )
             trainer.seconds += time.monotonic() - began
-            show(bar, trainer)
+            means = {name: value.item() / (place + 1) for name, value in trainer.sums.items()}
+            bar.show(f"epoch {epoch + 1}/{trainer.epochs}", means, trainer.step * each)
             if ended:
                 end_epoch(trainer)
                 if after_epoch:
@@ -324,12 +314,6 @@ def steps_until_look(trainer: Trainer, caught: list[int]) -> Tensor:
         finite = finite & torch.isfinite(trainer.train_step())
         if trainer.step % trainer.steps_per_epoch == 0 or trainer.step % LOOK_EVERY == 0 or (caught and alone):
             return finite
-
-
-def save_is_due(trainer: Trainer, since: float) -> bool:
-    """Whether to save now, ``since`` seconds after the last time."""
-    cheap = trainer.step % trainer.steps_per_epoch == 0 and trainer.device.type == "cpu"
-    return since > (SAVE_AFTER_EPOCH if cheap else SAVE_EVERY) or trainer.step == trainer.steps
 
 
 def end_epoch(trainer: Trainer) -> None:

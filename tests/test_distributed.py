@@ -18,12 +18,20 @@ from cdlearn.methods import cluster_centres, per_image
 from cdlearn.runtime import distributed
 from cdlearn.runtime.errors import UserError
 
+SEVERAL = {"small_views": 2, "small_size": 8, "grow": "8@0.1,12@0.2"}  # a size in each of the first three steps
 CASES = {
     "cd": {},
     "cd, views normalised apart": {"per_view_batch_norm": True},
     "cd, one view plain": {"both_views": False, "blur": 0.5},
     "cd, heads mended": {"heads_similarity": "correlation", "feature_temperature": 0.2, "entropy_of": "mean"},
+    "cd, several sizes": SEVERAL,
+    "cd, several sizes, one view plain": SEVERAL | {"both_views": False, "per_view_batch_norm": True},
     "simclr": {"method": "simclr"},
+    "simclr, several sizes": {"method": "simclr", **SEVERAL},
+    "cc, several sizes": {"method": "cc", "clusters": 4, **SEVERAL},
+    "byol, several sizes": {"method": "byol", "target_momentum": 0.5, **SEVERAL},
+    "vicreg, several sizes": {"method": "vicreg", **SEVERAL},
+    "fastsiam, several sizes": {"method": "fastsiam", **SEVERAL},
     "cc": {"method": "cc", "clusters": 4},
     "centres": {"method": "centres", "clusters": 4},
     "ae": {"method": "ae"},

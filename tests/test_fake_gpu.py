@@ -75,6 +75,33 @@ def test_what_the_trainer_compiles_is_one_graph_with_the_plain_ones_result(count
     assert counted.frame_count == 0
 
 
+@pytest.mark.parametrize("method", ["cd", "byol", "fastsiam"])
+def test_every_size_is_one_graph_made_before_the_first_step(counted, plain_views, method):
+    sizes = {"small_views": 2, "small_size": 8, "grow": "8@0.3,12@0.6"}  # of 8 steps; at 8 px all views are of one size
+    config = Config.preset("smoke", method=method, **SMALL, **sizes, compile=True, amp=False)
+    compiled, plain = (trainer.Trainer(config, some_images()) for _ in range(2))
+    compiled.prepare()
+    assert counted.frame_count == 3
+    found = [compiled.train_step() for _ in range(8)]
+    assert counted.frame_count == 3
+    plain.model.train()
+    torch.testing.assert_close(found, [plain.train_step() for _ in range(8)], rtol=1e-2, atol=1e-2)
+
+
+def test_the_compiled_views_are_one_graph_for_every_size(counted):
+    sizes = {"small_views": 2, "small_size": 8, "grow": "12@0.5"}
+    made = trainer.Trainer(Config.preset("smoke", **SMALL, **sizes, compile=True), some_images())
+    images, of = some_images(16), {}
+    for size in (16, 12, 8):
+        of[size] = made.views.draw(16, 20, 20, CPU, torch.Generator().manual_seed(1), size)
+    plain = {size: made.views.apply_part(images, draws, size) for size, draws in of.items()}
+    made.compile()
+    for _ in range(2):
+        for size, draws in of.items():
+            torch.testing.assert_close(made.views.apply_part(images, draws, size), plain[size])
+    assert counted.frame_count == 3
+
+
 @pytest.mark.parametrize("settings", [{}, {"blur": 0.5}, {"both_views": False}])
 def test_the_compiled_views_are_one_graph_and_the_same_views(counted, settings):
     made = trainer.Trainer(Config.preset("smoke", **SMALL, **settings, compile=True), some_images())

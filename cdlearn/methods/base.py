@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from cdlearn.runtime.errors import UserError
+
 
 class Method(nn.Module):
     """A network with its loss. A new method is one file with a subclass, a line in METHODS, and its name in config.py.
@@ -65,3 +67,13 @@ class Method(nn.Module):
 
     def after_step(self, step: int, steps: int) -> None:
         """Called after the optimiser's step, to move an average of the weights, say. step: counted from 0."""
+
+
+def checked(model: nn.Module, config) -> Method:
+    """``model``. Raises UserError if it is no Method, or does not take the views that are asked for."""
+    kind = type(model).__name__
+    if not isinstance(model, Method):
+        raise UserError(f"{kind} is no method of cdlearn; make it a subclass of cdlearn.methods.Method")
+    if (config.small_views or config.grow) and not model.multi_crop:
+        raise UserError(f"{kind} takes views of one size only; leave small_views and grow away, or set its multi_crop")
+    return model
