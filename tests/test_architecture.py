@@ -20,7 +20,6 @@ FLOORS = (
     ("methods",),
     ("config",),
     ("data", "checkpoint", "pretrained", "disentanglement", "mig_dci", "few_labels"),
-    ("progress",),
     ("trainer", "evaluate"),
     ("results", "explain", "pages"),
     ("analysis",),
