@@ -8,10 +8,10 @@ import torchvision
 from torch import Tensor, nn
 
 from cdlearn.runtime.fast_small_convs import SlicedConv, with_small_maps
+from cdlearn.runtime.normalizing import NormalizingConv
 
 BACKBONES = ("tiny", "resnet18", "resnet34", "resnet50")
 STEMS = ("small", "imagenet")
-IMAGENET_STATISTICS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # of its pixels in [0, 1], RGB
 
 
 class ResidualBlock(nn.Module):
@@ -55,43 +55,6 @@ class TinyResNet(nn.Module):
             x = F.pad(x, (0, -x.shape[-1] % self.fold, 0, -x.shape[-2] % self.fold))
         x = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last)
         return self.blocks(self.stem(x)).mean(dim=(2, 3))
-
-
-class NormalizingConv(nn.Conv2d):
-    """A ResNet's first convolution, which takes pixels in [0, 1] and normalises them as ImageNet's weights expect.
-
-    Folded into the weights, the mean would become a bias, and a bias is wrong at the border: the padding would no
-    longer stand for the mean colour. The statistics are no part of the weights, so torchvision's fit as they are.
-    """
-
-    def __init__(self, *shape, **more):
-        super().__init__(*shape, **more)
-        for name, values in IMAGENET_STATISTICS.items():
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward((x - self.mean) / self.std)
-
-
-class Frozen:
-    """A backbone that stays in evaluation mode: its BatchNorm neither uses nor moves the statistics of a batch."""
-
-    def train(self, mode: bool = True):
-        return super().train(False)
-
-
-class FrozenTiny(Frozen, TinyResNet):
-    pass
-
-
-class FrozenResNet(Frozen, torchvision.models.ResNet):
-    pass
-
-
-def frozen(net: nn.Module) -> nn.Module:
-    """``net``, a backbone, for good without gradient and in evaluation mode."""
-    net.__class__ = FrozenTiny if isinstance(net, TinyResNet) else FrozenResNet  # it adds no attribute
-    return net.requires_grad_(False).eval()
 
 
 def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool = False) -> nn.Module:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cdlearn.config import PRESET_SETTINGS, Config
+from cdlearn.config import Config
+from cdlearn.presets import PRESET_SETTINGS
 from cdlearn.runtime.commandline import Parser, command_parser, folder, guarded, settings_parser
 from cdlearn.runtime.paths import expanded
 

@@ -1,4 +1,4 @@
-"""Every setting once, with its default, range, help and why, and the presets, from a laptop to the paper.
+"""Every setting once, with its default, range, help and why.
 
 Nothing here imports torch at first, so that ``--help`` and a misspelt option are answered at once.
 """
@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 
+from cdlearn.presets import RECIPES, settings_for
 from cdlearn.runtime import options
 from cdlearn.runtime.errors import UserError, did_you_mean
 from cdlearn.runtime.options import option
@@ -67,7 +68,7 @@ class Config:
                                     group="loss", least=0, most=1)
 
     recipe: str = option("", "the paper's colours and blur for this data set", group="views",
-                         choices=("cifar", "stl10", "imagenet10"), unset="the settings below")
+                         choices=tuple(RECIPES), unset="the settings below")
     crop: tuple[float, float] = option((0.08, 1.0), "smallest and largest fraction of the area that a crop keeps",
                                        group="views", above=0, most=1)
     brightness: float = option(0.4, "largest change of brightness", group="views", least=0, most=1)
@@ -128,14 +129,7 @@ class Config:
             raise UserError("epochs and views both say how long to train; give one of them")
         if overrides.get("epochs") == 0 and "views" not in overrides:  # asked for, so there are none
             overrides = {**overrides, "views": 0}
-        settings = {"preset_name": name, **PRESET_SETTINGS[name]}
-        data = overrides.get("data", cls.data)
-        if data in _ON and name != "paper":
-            settings |= _ON[data][name]
-        if name == "paper":
-            settings["recipe"] = data if data in _RECIPES else "cifar"
-        recipe = overrides.get("recipe", settings.get("recipe", ""))
-        settings |= _RECIPES.get(recipe, {})  # an unknown one is named by the check below
+        settings = settings_for(name, overrides.get("data", cls.data), overrides.get("recipe"))
         if "views" in overrides:
             settings["epochs"] = 0  # or the preset's own would outvote them
         config = cls(**{**settings, **overrides})
@@ -231,34 +225,3 @@ class Config:
 
 
 MACHINE = options.in_group(Config, "machine")
-PRESET_SETTINGS = {
-    "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
-    "laptop": dict(crop=(0.2, 1.0)),
-    "gpu": dict(backbone="resnet18", hidden=512, batch_size=512, heads=256, dim=256, epochs=200, crop=(0.2, 1.0),
-                compile=True),
-    "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
-                  per_view_batch_norm=True, amp=False, epoch_schedule=True),
-}  # fmt: skip
-# Half a swatch still shows the pattern, and so does a third of a piece of a photograph: hence a gentler crop. Hue tells
-# nothing on either: hence a full turn of it
-_HUE = dict(hue=0.5)
-_ON = {
-    "shapes": {
-        "smoke": dict(crop=(0.5, 1.0)) | _HUE,
-        "laptop": dict(crop=(0.5, 1.0), epochs=16, heads=256) | _HUE,
-        "gpu": dict(crop=(0.5, 1.0)) | _HUE,
-    },
-    "motifs": {  # the views of shapes, because the same attributes are to survive them (see cdlearn/data/motifs.py)
-        "smoke": dict(crop=(0.5, 1.0)) | _HUE,
-        "laptop": dict(crop=(0.5, 1.0), epochs=12) | _HUE,
-        "gpu": dict(crop=(0.5, 1.0)) | _HUE,
-    },
-    "patches": {
-        "smoke": dict(crop=(0.3, 1.0)) | _HUE,
-        "laptop": dict(crop=(0.3, 1.0), epochs=12, lr=2e-3) | _HUE,
-        "gpu": dict(crop=(0.3, 1.0)) | _HUE,
-    },
-}
-# Section 4 of the paper: colour strength s = 0.5 on CIFAR, s = 1 on STL-10 and ImageNet-10, and blur on the latter
-_WEAK, _STRONG = (dict(brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s) for s in (0.5, 1.0))
-_RECIPES = {"cifar": _WEAK, "stl10": _STRONG, "imagenet10": {**_STRONG, "blur": 0.5}}

@@ -18,12 +18,13 @@ import torch
 from torch import nn
 
 from cdlearn import checkpoint
-from cdlearn.backbones import IMAGENET_STATISTICS, TinyResNet
+from cdlearn.backbones import TinyResNet
 from cdlearn.config import Config
 from cdlearn.results.run_folder import data_name, folder_of, make_folder
 from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.fast_small_convs import SlicedConv
+from cdlearn.runtime.normalizing import IMAGENET_STATISTICS
 from cdlearn.runtime.paths import expanded
 
 STEMS = {  # how torchvision's network becomes ours

@@ -17,11 +17,11 @@ import torchvision
 from torch import Tensor, nn
 
 from cdlearn import checkpoint
-from cdlearn.backbones import IMAGENET_STATISTICS
 from cdlearn.config import Config
 from cdlearn.methods import METHODS
 from cdlearn.runtime import weight_files
 from cdlearn.runtime.errors import UserError
+from cdlearn.runtime.normalizing import IMAGENET_STATISTICS
 from cdlearn.runtime.paths import expanded
 
 IMAGENET = "imagenet"
@@ -127,6 +127,17 @@ class Weights:
     def described(self, config: Config) -> dict[str, str]:
         """For config.json and the checkpoint."""
         return {"name": self.name, "sha256": self.sha256, "kept": self.said(config.stem)}
+
+
+def resolved(config: Config, start: Weights | None, state: dict) -> tuple[Config, Weights | None]:
+    """What ``config.weights`` names, read if it was not yet, and ``config`` with what it decides.
+
+    state: the checkpoint of a resumed run, which needs the file no more: it remembers which statistics it expects.
+    """
+    if state:
+        return replace(config, normalize=Config.from_dict(state.get("config")).normalize), None
+    start = start or read(config.weights, config.backbone)
+    return start.settled(config), start
 
 
 def read(source: str, backbone: str) -> Weights:

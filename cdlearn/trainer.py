@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -246,11 +245,8 @@ def fit(
     """
     out = out and expanded(out)
     state = checkpoint.read(out / "checkpoint.pt") if resume else {}
-    if resume and config.weights:  # the run remembers which statistics they expect
-        config = replace(config, normalize=Config.from_dict(state.get("config")).normalize)
-    elif config.weights and model is None:
-        start = start or pretrained.read(config.weights, config.backbone)
-        config = start.settled(config)
+    if config.weights and model is None:
+        config, start = pretrained.resolved(config, start, state)
         model = fresh_model(config, start)
     trainer = Trainer(config, images.images if isinstance(images, ImageSet) else images, model)
     if resume:

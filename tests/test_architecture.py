@@ -18,6 +18,7 @@ FLOORS = (
     ("runtime", "losses", "image_ops", "augment", "k_means", "tsne"),
     ("backbones",),
     ("methods",),
+    ("presets",),
     ("config",),
     ("data", "checkpoint", "pretrained", "disentanglement", "mig_dci", "few_labels"),
     ("trainer", "evaluate"),

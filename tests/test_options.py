@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 import pytest
 
 from cdlearn import backbones, config, data, losses, methods
-from cdlearn.config import MACHINE, PRESET_SETTINGS, PRESETS, Config
+from cdlearn.config import MACHINE, PRESETS, Config
+from cdlearn.presets import PRESET_SETTINGS, RECIPES
 from cdlearn.results import run_folder
 from cdlearn.runtime import options
 from cdlearn.runtime.commandline import settings_parser
@@ -92,7 +93,7 @@ def test_words_of_the_settings_are_those_of_the_rooms():
     assert known["method"] == tuple(methods.METHODS)
     assert known["backbone"] == backbones.BACKBONES and known["stem"] == backbones.STEMS
     assert known["heads_similarity"] == losses.SIMILARITIES and known["entropy_of"] == losses.ENTROPIES
-    assert known["recipe"] == tuple(config._RECIPES)
+    assert known["recipe"] == tuple(RECIPES)
     assert data.NAMES == config.NAMES and tuple(PRESET_SETTINGS) == PRESETS
     assert run_folder.MACHINE == MACHINE == ("device", "amp", "compile")
 
@@ -108,7 +109,7 @@ def test_every_setting_is_explained_in_its_group_within_100_columns(monkeypatch)
         assert known.help and known.help[-1] != "." and f"--{each.name.replace('_', '-')}" in told
     flat = " ".join(told.split())
     assert "peak learning rate (above 0; default: 0.001, paper: 0.0003)" in flat
-    assert "passes over the images (at least 1; default: as many as --views fills, smoke: 2, gpu: 200" in flat
+    assert "0 trains nothing (at least 0; default: as many as --views fills, smoke: 2, gpu: 200" in flat
 
 
 def test_the_settings_load_without_torch():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cdlearn.backbones import backbone, frozen
+from cdlearn.backbones import backbone
 from cdlearn.methods.autoencoder import DAE, VAE, Autoencoder
 from cdlearn.methods.base import Method
 from cdlearn.methods.byol import BYOL
@@ -21,6 +21,7 @@ from cdlearn.methods.dcgan import DCGAN
 from cdlearn.methods.dec import DEC
 from cdlearn.methods.decnn import DeCNN
 from cdlearn.methods.fastsiam import FastSiam
+from cdlearn.methods.frozen import frozen
 from cdlearn.methods.jule import JULE
 from cdlearn.methods.pica import PICA
 from cdlearn.methods.simclr import SimCLR
