@@ -192,7 +192,7 @@ class Trainer:
             torch.set_rng_state(state["random"])
         except (KeyError, AttributeError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint does not fit this run ({str(error).splitlines()[0]})") from error
-        self.step, self.seconds, self.history = step, seconds, list(history)
+        self.step, self.begun, self.seconds, self.history = step, -1, seconds, list(history)
         self.start = state.get("weights", {})
         self.sums = {name: value.to(self.device) for name, value in sums.items()}
 
