@@ -32,7 +32,7 @@ class Draws:
     gray: Tensor
     sigma: Tensor
 
-    def take(self, index: Tensor) -> "Draws":
+    def take(self, index: Tensor | slice) -> "Draws":
         """The draws of the views at ``index``."""
         return Draws(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
@@ -215,5 +215,8 @@ def to_size(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images.float() / 255
     parts = images.split(max(1, 2**24 // math.prod(images.shape[1:])))  # sources in float take four times the room
-    options = dict(mode="bilinear", antialias=True, align_corners=False)
-    return torch.cat([F.interpolate(part.float() / 255, (size, size), **options) for part in parts])
+
+    def resized(part: Tensor) -> Tensor:
+        return F.interpolate(part.float() / 255, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+    return torch.cat([resized(part) for part in parts])

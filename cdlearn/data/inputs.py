@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,7 @@ def singles(images: object, reading: Reading, place: str = "") -> Iterator[Tenso
         yield from items(images, reading, place)
 
 
-def items(images: Iterable, reading: Reading, place: str) -> Iterator[Tensor]:
+def items(images: Any, reading: Reading, place: str) -> Iterator[Tensor]:
     """:func:`singles` of each item; those of a pair (image, label) or (batch, labels) without the labels."""
     if place.count(" of ") > 1:  # a list in a list in a list
         raise refused(images, place)
@@ -120,7 +121,7 @@ def is_one(pixels: Tensor | np.ndarray) -> bool:
     return 1 < pixels.ndim < 4 and (isinstance(pixels, Tensor) or pixels.dtype.kind in "biuf")
 
 
-def one_file(image: object, reading: Reading, place: str) -> np.ndarray:
+def one_file(image: Any, reading: Reading, place: str) -> np.ndarray:
     """One path, PIL image, open file or encoded bytes -> uint8 (3, S, S), as the run reads files."""
     if isinstance(image, (str, os.PathLike)):
         return decode(Path(os.path.expanduser(os.fsdecode(image))), reading.side, reading.ranges)

@@ -1,5 +1,8 @@
 """Controls: features in which nothing was learned, to compare learned ones with."""
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -26,4 +29,4 @@ def untrained_heads(model: nn.Module, h: Tensor, seed: int, reference: Tensor | 
     device = next(model.parameters()).device
     given = [values.to(device) for values in (h, h if reference is None else reference)]
     with rng.drawing(device, seed, "weights", 1):
-        return model.untrained_output(*given).cpu()
+        return cast(Callable[..., Tensor], model.untrained_output)(*given).cpu()

@@ -1,6 +1,7 @@
 """Every image through the network, once, none dropped."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +26,16 @@ def embed(
     a batch, uint8 (n, 3, H, W) with its place among the images -> float (n, 3, size, size); None resizes only.
     """
     device = next(model.parameters()).device
-    training = model.training
+    represent, training = cast(Callable[[Tensor], dict[str, Tensor]], model.represent), model.training
     model.eval()
-    parts = []
+    parts: list[dict[str, Tensor]] = []
     try:
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             batch = images[rows].to(device)
             x = view(batch, rows) if view else to_size(batch, size)
             with autocast(device, amp):
-                found = model.represent(x.contiguous(memory_format=torch.channels_last))
+                found = represent(x.contiguous(memory_format=torch.channels_last))
             parts.append({name: value.float() for name, value in found.items()})
     finally:
         model.train(training)

@@ -34,7 +34,7 @@ def viewed(
     """
     images, device = central_square(images), next(model.parameters()).device
     generator = rng.generator(config.seed, purpose, number, device)
-    draws = views.draw(len(images), *images.shape[-2:], device, generator)
+    draws = views.draw(len(images), images.shape[-2], images.shape[-1], device, generator)
     return embed(
         model, images, config.size, amp=config.amp, view=lambda batch, rows: views.apply(batch, draws.take(rows))
     )
@@ -95,7 +95,7 @@ def rows(model: nn.Module, images: ImageSet, config: Config) -> dict[str, dict[s
     plain = embed(model, images.images, config.size, amp=config.amp)
     crops = averaged_over_crops(model, images.images, config)
     pairs = agreement_between_views(model, images.images, config)
-    labelled = images.labels is not None and len(images.labels.unique()) > 1
+    labels = images.labels if images.labels is not None and len(images.labels.unique()) > 1 else None
     found: dict[str, dict[str, float]] = {}
     for stage, features in plain.items():
         of_stage = {
@@ -104,8 +104,8 @@ def rows(model: nn.Module, images: ImageSet, config: Config) -> dict[str, dict[s
             f"{stage}, mean of {CROPS} crops": crops[stage],
         }
         for name, values in of_stage.items():
-            scores = cluster_scores(values, images.labels, seeds=config.kmeans_seeds) if labelled else {}
-            scores |= {"knn": round(knn_accuracy(values, images.labels), 4)} if labelled else {}
+            scores = {} if labels is None else cluster_scores(values, labels, seeds=config.kmeans_seeds)
+            scores |= {} if labels is None else {"knn": round(knn_accuracy(values, labels), 4)}
             found[name] = scores | {"rankme": round(rank_me(values), 2)}
         found[stage]["pairs"] = round(pairs[stage], 4)
     return found

@@ -47,8 +47,9 @@ def cpu_kind() -> str:
     kind = torch.backends.cpu.get_cpu_capability()
     if kind != "AVX512":
         return kind
-    # torch has a public function for these from 2.13 on
-    return "AMX" if torch.cpu._is_amx_tile_supported() else kind + " with bf16" * torch.cpu._is_avx512_bf16_supported()
+    # torch has a public function for these from 2.13 on, and none before 2.6: there bf16 is not used
+    amx, bf16 = (getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("amx_tile", "avx512_bf16"))
+    return "AMX" if amx else kind + " with bf16" * bf16
 
 
 def autocast(device: torch.device, enabled: bool = True):
