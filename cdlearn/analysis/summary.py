@@ -30,7 +30,8 @@ class Analysis:
     stead, -1 for none, by the surest tier that says so; duplicate_tier: (N,) the number of that tier in
     :data:`~cdlearn.pages.contents.TIERS`, else -1. centres: (k, D), of the clusters that the page begins with, among
     the features of ``stage`` at unit norm; None where there are too few images. outlier_rank: (N,), 1 for the
-    strangest; outlier_reason: N texts. neighbours, distance: the graph (N, M). folder: of the images, None for a named
+    strangest; outlier_reason: N texts, empty
+    beyond the first OUTLIERS. neighbours, distance: the graph (N, M). folder: of the images, None for a named
     data set.
     """
 
@@ -74,7 +75,7 @@ def summed_up(
     groups = parts.duplicates
     of, tier = duplicates.duplicate_of(groups, n)
     proven, _ = duplicates.duplicate_of([group for group in groups if group["tier"] in COPIED], n)
-    reasons = [outliers.reason(strange, measures, image) for image in range(n)]
+    reasons = [outliers.reason(strange, measures, i) if strange["rank"][i] <= OUTLIERS else "" for i in range(n)]
     near = neighbours.strangeness(distance)
     contents = Contents(
         title=f"{source.title} · {run}" if run else source.title,
