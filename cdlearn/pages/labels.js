@@ -16,7 +16,8 @@ function fillLabels() {
     row(button("Save labels", () => save("labels.csv", labelsFile(), "text/csv")),
       button("Read labels", () => file.click()), file,
       button("Colour the map", () => useColour("label"))),
-    hint("Saved as labels.csv, ", make("code", {}, 'encoder.linear_probe(folder, pandas.read_csv("labels.csv")["label"])'),
+    hint("Saved as labels.csv, ",
+      make("code", {}, 'encoder.linear_probe(folder, pandas.read_csv("labels.csv")["label"])'),
       " learns to give the rest their labels."),
     labelFirst.length > 0 && [make("h2", {}, "Label these first"),
       hint("Typical images that differ from each other: the labels of few say most of many."),
@@ -72,9 +73,10 @@ function showLabels(slot = null) {
   const counts = new Uint32Array(10), of = slot === null ? "" : `="${slot}"`;
   for (const number of labels.of) counts[number]++;
   for (const made of document.querySelectorAll("[data-count]")) {
-    made.textContent = counts[made.dataset.count].toLocaleString("en");
-    made.disabled = !counts[made.dataset.count];
-    made.setAttribute("aria-label", `Select ${count(counts[made.dataset.count])} labelled ${labelName(made.dataset.count)}`);
+    const n = counts[made.dataset.count];
+    made.textContent = n.toLocaleString("en");
+    made.disabled = !n;
+    made.setAttribute("aria-label", `Select ${count(n)} labelled ${labelName(made.dataset.count)}`);
   }
   for (const image of document.querySelectorAll(`.image[data-image${of}]`)) {
     const number = labels.of[image.dataset.image];
