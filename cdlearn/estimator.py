@@ -15,11 +15,12 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import Tensor
 
 from cdlearn import checkpoint
-from cdlearn.analysis import STAGES, clusters, neighbours
+from cdlearn.analysis import STAGES, clusters, names, neighbours
 from cdlearn.data import ImageSet, folders
 from cdlearn.data import load as load_images
 from cdlearn.evaluate import embed
 from cdlearn.methods import needs_clusters
+from cdlearn.results.run_folder import folder_of
 from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 
@@ -154,10 +155,15 @@ class Encoder(TransformerMixin, BaseEstimator):
         return Pipeline([("encode", self), *head.steps])
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output."""
+        """Names for ``set_output(transform="pandas")``: h0, h1, … of the backbone, head_0, head_1, … of the output.
+
+        A head that has a name in RUN/names.json, which the report's page saves, goes by it.
+        """
         size = self.model()[1].size
         count = self._embed(torch.zeros(1, 3, size, size, dtype=torch.uint8), self.stage).shape[1]
-        return np.array([f"{'h' if self.stage == 'backbone' else 'head_'}{number}" for number in range(count)], object)
+        if self.stage == "backbone":
+            return np.array([f"h{number}" for number in range(count)], object)
+        return np.array(names.columns(range(count), names.read(folder_of(Path(self.run)))["heads"]), object)
 
 
 def is_known(labels: Sequence) -> np.ndarray:

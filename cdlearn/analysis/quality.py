@@ -21,7 +21,7 @@ ISSUES = (  # (name, measure, side, threshold, lowest, highest, meaning)
     ("dark", "highlights", "below", 0.32, 0, 1, "even the lightest 1% of the pixels are dark"),
     ("bright", "shadows", "above", 0.8, 0, 1, "even the darkest 5% of the pixels are bright"),
     ("blank", "contrast", "below", 0.02, 0, 0.3, "hardly anything differs from the mean colour"),
-    ("blurred", "sharpness", "below", -2.5, -5, 1, "little fine detail for the contrast that there is (log10)"),
+    ("blurred", "sharpness", "below", -1.8, -5, 1, "little fine detail for the contrast that there is (log10)"),
     ("low information", "information", "below", 2.5, 0, 6, "few levels of lightness are used (entropy in bits)"),
     ("grey", "colourfulness", "below", 0.01, 0, 0.3, "no colour, among images that have some"),
     ("small", "size", "below", -1.5, -4, 4, "the side is much shorter than usual (log2 of the ratio to the median)"),

@@ -28,8 +28,9 @@ class Analysis:
     strangeness: (N,) mean distance to the nearest neighbours. duplicate_of: (N,) number of the image to keep in its
     stead, -1 for none, by the surest tier that says so; duplicate_tier: (N,) the number of that tier in
     :data:`~cdlearn.pages.contents.TIERS`, else -1. centres: (k, D), of the clusters that the page begins with, among
-    the features of ``stage`` at unit norm; None where there are too few images. outlier_rank: (N,), 1 for the strangest;
-    outlier_reason: N texts. neighbours, distance: the graph (N, M). folder: of the images, None for a named data set.
+    the features of ``stage`` at unit norm; None where there are too few images. outlier_rank: (N,), 1 for the
+    strangest; outlier_reason: N texts. neighbours, distance: the graph (N, M). folder: of the images, None for a named
+    data set.
     """
 
     contents: Contents
@@ -159,8 +160,8 @@ def how(stage: str) -> dict[str, str]:
         "distances": f"Euclidean between {what}, scaled to unit norm: 0 is the same direction, 1.41 orthogonal",
         "map": f"t-SNE (openTSNE), perplexity {tsne.PERPLEXITY:g}, from the {neighbours.NEIGHBOURS} nearest neighbours",
         "clusters": f"K-means on the features above, up to k = {clusters.BEYOND[-1]}; HDBSCAN on the map",
-        "outliers": "the best rank of three: distance to the nearest neighbours, Mahalanobis distance, and seven "
-        "statistics of light and colour",
+        "outliers": "the better rank of two: eight statistics of light and colour, and the network (distance to the "
+        "nearest neighbours, Mahalanobis distance)",
         "versions": ", ".join(
             [f"Python {platform.python_version()}"]
             + [f"{name} {version(name)}" for name in ("torch", "scikit-learn", "openTSNE", "pillow")]

@@ -26,7 +26,7 @@ from cdlearn.evaluate import (
     untrained_heads,
 )
 from cdlearn.methods import needs_clusters
-from cdlearn.results import plots
+from cdlearn.results import label_free, plots
 from cdlearn.runtime import rng
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import Trainer, fresh_model
@@ -151,8 +151,7 @@ def table(scores: dict) -> str:
         if "held out" in scores:
             lines += ["", *block("on held-out images", scores["held out"])]
     else:
-        lines.append("no labels, so no NMI, ARI, ACC; spread is 0 for collapsed features, about 1 for well spread ones")
-        lines += [f"{stage:<20}{scores[stage]['spread']:>17.3f}" for stage in shown]
+        lines += label_free.lines(scores, shown)
     if "attributes" in scores:
         lines.append("")
         lines.append(f"{'NMI by attribute':<16}" + "".join(f"{stage:>{len(stage) + 3}}" for stage in shown))
@@ -235,6 +234,9 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     features = stages(model, config, images.images)
     unseen = stages(model, config, images.held_out.images, features["backbone"]) if images.held_out else None
     scores = score(features, images, config, unseen)
+    if "nmi" not in scores["output"]:
+        for stage, row in label_free.scores(model, config, images.images, features).items():
+            scores[stage] |= row
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
     print(table(scores), flush=True)
