@@ -4,10 +4,12 @@ import csv
 import io
 import json
 
+import pandas as pd
 import pytest
 from browsing import chromium, opening, saved, wait
 from pages import contents, review
 
+from cdlearn.estimator import is_known
 from cdlearn.pages.build import build
 
 NAME = "document.querySelector('#panel-image .file')?.textContent"
@@ -247,6 +249,7 @@ def test_keys_label_images_and_the_file_fits_the_folder(opened, given, tmp_path)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["label"] for row in rows] == [labelled.get(i, "") for i in range(len(given.files))]
     assert [row["file"] for row in rows][5:] == given.files[5:]
+    assert is_known(pd.read_csv(io.StringIO(text, newline=""))["label"]).nonzero()[0].tolist() == [0, 2, 5, 50]
     page.click("[data-count='1']")
     assert page.evaluate("selection.slots.map((slot) => data.order[slot]).sort((a, b) => a - b)") == [2, 5]
     page.select_option("#colour", "label")

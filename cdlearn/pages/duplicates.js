@@ -83,7 +83,7 @@ const quoted = (name) => `'${name.replaceAll("'", "'\\''")
 
 function ticksScript() {
   const lines = ticks().map(([slot, , keep]) => `one ${quoted(fileOf(slot))} ${quoted(fileOf(keep))}`);
-  const title = page.title.replace(/[\r\n]+/g, " ").toWellFormed();
+  const title = wellFormed(page.title.replace(/[\r\n]+/g, " "));
   return `#!/bin/sh
 # ${count(lines.length, "file")} ticked as copies in the report on ${title}.
 #   sh duplicates.sh FOLDER          says what would be moved

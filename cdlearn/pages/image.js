@@ -49,7 +49,7 @@ function wholePicture(slot) {
 function addressed(part) {
   const byte = (piece) => "%" + (piece.charCodeAt(0) - 0xdc00).toString(16).toUpperCase();
   return part.split(/([\udc80-\udcff])/u)
-    .map((piece, at) => (at % 2 ? byte(piece) : encodeURIComponent(piece.toWellFormed()))).join("");
+    .map((piece, at) => (at % 2 ? byte(piece) : encodeURIComponent(wellFormed(piece)))).join("");
 }
 
 function fillImage() {

@@ -102,7 +102,7 @@ async function readLabels(event) {
   const [file, given] = [head?.indexOf("file"), head?.indexOf("label")], slots = new Map();
   event.target.value = "";
   if (!(file >= 0 && given >= 0)) return notice("That file has no columns file and label.");
-  for (let slot = 0; slot < page.n; slot++) slots.set(fileOf(slot).toWellFormed(), slot); // as a file can hold it
+  for (let slot = 0; slot < page.n; slot++) slots.set(wellFormed(fileOf(slot)), slot); // as a file can hold it
   const numberOf = new Map(Array.from({ length: 9 }, (_, at) => [labelName(at + 1), at + 1]));
   let [read, unknown, unnamed] = [0, 0, 0];
   for (const cells of rows) {

@@ -21,7 +21,7 @@ function chart(title, xs, lines, axis, act = null) {
     .filter((of) => of.points.length);
   if (!all.length) return "";
   const points = all[0].points, values = all.flatMap((of) => of.points.map(([, y]) => y));
-  const [left, right, top, bottom] = [46, 252, 10, 106], [first, last] = [xs[0], xs.at(-1)];
+  const [left, right, top, bottom] = [54, 250, 10, 102], [first, last] = [xs[0], xs.at(-1)];
   const low = Math.min(...values), high = Math.max(...values);
   const X = (x) => (first === last ? (left + right) / 2 : left + ((x - first) / (last - first)) * (right - left));
   const Y = (y) => (low === high ? (top + bottom) / 2 : bottom - ((y - low) / (high - low)) * (bottom - top));
@@ -47,8 +47,8 @@ function chart(title, xs, lines, axis, act = null) {
       drawn("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }),
       words(left - 6, Y(high) + 4, "end", short(high)),
       low < high ? words(left - 6, Y(low) + 4, "end", short(low)) : [],
-      words(X(first), bottom + 15, "middle", first), first < last ? words(right, bottom + 15, "end", last) : [],
-      words((left + right) / 2, bottom + 30, "middle", axis), paths, dots));
+      words(X(first), bottom + 17, "middle", first), first < last ? words(right, bottom + 17, "end", last) : [],
+      words((left + right) / 2, bottom + 34, "middle", axis), paths, dots));
 }
 
 function fillRun() {
