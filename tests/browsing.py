@@ -92,3 +92,10 @@ def painted(page):
         copy.drawImage(surface, 0, 0);
         return new Set(new Uint32Array(copy.getImageData(0, 0, width, height).data.buffer)).size;
     }""")
+
+
+def saved(page, button) -> str:
+    """The text of the file that a button saves."""
+    with page.expect_download() as download:
+        page.click(button)
+    return Path(download.value.path()).read_bytes().decode()

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -100,6 +101,22 @@ def contents(n=40, heads=4, labelled=True, names=(), noisy=False, **others) -> C
             tests={"views": "Of 40 images 35 find their own second view first; 1 by chance."},
         )
         | others
+    )
+
+
+def review(n=300) -> Contents:
+    """Contents with odd names, a long list of outliers, groups of near-duplicates that share files, and more."""
+    mirrored = "one is the other's mirror image"
+    made = contents(n, heads=3, names=ODD_NAMES)
+    return replace(
+        made,
+        outliers=[(i, 1 - i / n, f"reason {i}") for i in range(0, 240, 2)],
+        duplicates=[
+            *made.duplicates,
+            dict(tier="perceptual hash", images=[10, 11, 12], reason=mirrored, kept="most pixels"),
+            dict(tier="same bytes", images=[1, 0], reason="equal", kept="first name"),
+        ],
+        label_first=[5, 50, 150, 250],
     )
 
 

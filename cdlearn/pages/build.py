@@ -25,9 +25,8 @@ SCRIPTS = (  # in order of need
     *("image.js", "heads.js", "clusters.js", "selection.js", "labels.js", "duplicates.js", "quality.js", "run.js"),
     "start.js",
 )
-PICTURED = 0.1  # share of the budget that pictures larger than the map's may always take
-ROOMY = 0.5  # and at most, where few images leave it
-MAPPED = 3500  # bytes of text that an image on the map takes at most, at its largest: a photograph 2,600, noise more
+PICTURED = 0.1  # fraction of the budget that the map leaves for larger pictures; they take what is left after it ...
+ROOMY = 0.5  # ... up to this fraction
 OVERVIEW = 24  # px of a representative
 SPARE = 40_000  # bytes for tags and rounding
 
@@ -54,15 +53,12 @@ def build(contents: Contents, out: Path, budget: int = 25_000_000, progress: boo
     pages = {}
     blocks["record"] = ""  # its place in the file; it is complete once the atlases are
     small = [*blocks.values(), pack.record(facts), *code.values()]
-    taken = SPARE + sum(map(len, small))
-    spare = budget - taken - MAPPED * len(contents.files)
-    shown, pages["picture"], pages["rest"] = pictures(
-        contents, slots, min(ROOMY * budget, max(PICTURED * budget, spare))
-    )
+    left = budget - SPARE - sum(map(len, small)) - 8 * len(contents.pictured())
+    mapped = thumbnails(contents, slots, left - PICTURED * budget, progress)
+    blocks["tones"], facts["overview"], pages["map"], pages["overview"] = mapped
+    left -= len(blocks["tones"]) + len(pack.record(facts["overview"])) + sum(of.bytes for of in pages.values())
+    shown, pages["picture"], pages["rest"] = pictures(contents, slots, min(ROOMY * budget, left))
     facts["pictured"] = slots.list(shown)
-    taken += len(pack.record(facts["pictured"])) + pages["picture"].bytes + pages["rest"].bytes
-    blocks["tones"], chosen, pages["map"], pages["overview"] = thumbnails(contents, slots, budget - taken, progress)
-    facts["overview"] = chosen
     for name, of in pages.items():
         facts[f"{name}Atlas"] = {"cell": of.cell, "across": of.across, "pages": len(of.pages)}
     facts["pictureAtlas"]["whole"] = contents.whole is not None

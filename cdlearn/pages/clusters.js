@@ -6,13 +6,15 @@ let lastK = null; // what HDBSCAN's clusters are left for
 function fillClusters() {
   lastK = page.k;
   const { ks, density } = page;
-  const slider = make("input", { type: "range", id: "k", min: 0, max: ks.length - 1, "aria-label": "Number of clusters" });
+  const slider = make("input", { type: "range", id: "k", min: 0, max: ks.length - 1,
+    "aria-label": "Number of clusters" });
   slider.oninput = () => setClusters(ks[slider.value]);
-  const kind = (text, dense) => button(text, () => setClusters(dense ? "density" : lastK), { "data-dense": String(dense) });
+  const kind = (text, dense) =>
+    button(text, () => setClusters(dense ? "density" : lastK), { "data-dense": String(dense) });
   const measured = [
     ["silhouette", [["K-means", page.silhouette], ["chance", page.chance]]],
     ["stability", [["K-means", page.stability]]],
-  ].map(([name, lines]) => [name, lines.filter(([, of]) => Object.keys(of).length)]).filter(([, lines]) => lines.length);
+  ].filter(([, [[, of]]]) => Object.keys(of).length);
   fill("clusters",
     ks.length > 0 && density && make("div", { className: "row", role: "group", "aria-label": "Kind of clusters" },
       kind("K-means", false), kind("HDBSCAN", true)),
@@ -30,8 +32,7 @@ function fillClusters() {
 }
 
 async function setClusters(k) {
-  if (k === data.k) return;
-  await useClusters(k);
+  if (k === askedK || !(await useClusters(k))) return;
   showClusters();
   useColour("cluster");
   if (state.image !== null) fillImage();
@@ -55,7 +56,8 @@ function showClusters() {
   for (let slot = 0; slot < page.n; slot++) if (clusterOf(slot) >= 0) sizes[clusterOf(slot)]++;
   const shown = some([...sizes.keys()], (cluster) => clusterCard(cluster, sizes[cluster]), 60);
   oneStop(shown.firstChild);
-  $("medoids").replaceChildren(shown, none > 0 && row(swatch(NONE), clusterLink(-1), make("small", {}, count(none))) || "");
+  const left = none > 0 ? [row(swatch(NONE), clusterLink(-1), make("small", {}, count(none)))] : [];
+  $("medoids").replaceChildren(shown, ...left);
 }
 
 function clusterCard(cluster, size) {

@@ -49,7 +49,7 @@ const asked = new Map();
 const numbers = (id) => asked.get(id) || asked.set(id, readNumbers(id)).get(id);
 
 let page; // the record
-const data = {}; // x, y in 0..1 · order: file number per slot, slotOf: the reverse · files · tones: mean colours · …
+const data = {}; // x, y in 0..1 · order: file number per slot, slotOf: the reverse · files · tones: mean colours …
 
 async function unpack() {
   page = await readRecord("record");
@@ -73,10 +73,15 @@ async function unpack() {
   await useClusters(page.k ?? (page.density && "density"));
 }
 
-// Take the clusters for a k, or "density" for HDBSCAN's. `data.clusters` holds them as they are in the page.
+// Take the clusters for a k, or "density" for HDBSCAN's. `data.clusters` holds them as they are in the page. Returns
+// false where the reader asked for others before these were read.
+let askedK = null;
 async function useClusters(k) {
-  data.k = k;
-  data.clusters = k === null ? null : await numbers(k === "density" ? k : "clusters" + k);
+  askedK = k;
+  const clusters = k === null ? null : await numbers(k === "density" ? k : "clusters" + k);
+  if (askedK !== k) return false;
+  Object.assign(data, { k, clusters });
+  return true;
 }
 const clusterOf = (slot) => data.clusters[slot] - (data.k === "density"); // -1: in none
 const clusterCount = () => (data.k === "density" ? page.density.count : data.k);

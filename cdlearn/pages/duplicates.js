@@ -4,9 +4,9 @@
 
 const MEANING = {
   "same bytes": "The files are equal.",
-  "perceptual hash": "The pictures are nearly equal: resized, compressed, mirrored or slightly changed copies.",
+  "perceptual hash": "The pictures are nearly equal: resized, compressed, mirrored, cropped or slightly changed.",
   "looks alike to the network":
-    "Only a hint. The network was trained to ignore crops and colours, so it never proves a duplicate.",
+    "Each is by far the nearest to the other, and roughly the same picture. A hint, no proof: look before you tick.",
 };
 const ticked = new Map(); // slot of a copy -> its group
 
@@ -33,8 +33,8 @@ function fillDuplicates() {
       button("Save list", () => save("duplicates.csv", ticksFile(), "text/csv"), { "data-ticks": "" }),
       button("Save script", () => save("duplicates.sh", ticksScript(), "text/x-shellscript"), { "data-ticks": "" }),
       button("Untick all", () => { ticked.clear(); showTicks(); }, { "data-ticks": "" })),
-    hint("In each group the first file is the one to keep: most pixels, then most bytes. The list says which stays for ",
-      "each; the script only says what it would move until it is run with --move."),
+    hint("In each group the first file is the one to keep: most pixels, then most bytes. The list says which stays ",
+      "for each; the script only says what it would move until it is run with --move."),
     page.tiers.map((tier) => {
       const groups = page.duplicates.filter((group) => group.tier === tier);
       const copies = [...new Set(groups.flatMap((group) => group.images.slice(1)))];
@@ -50,7 +50,7 @@ function fillDuplicates() {
   showTicks();
 }
 
-// [copy, its group, the file that stays for it]: where that one is ticked in another group, the one that stays for that.
+// [copy, its group, the file that stays for it]: where that one is ticked in another group, what stays for that one.
 // Should groups go round in a circle, nothing of it is listed.
 function ticks() {
   const listed = [];
@@ -83,8 +83,9 @@ const quoted = (name) => `'${name.replaceAll("'", "'\\''")
 
 function ticksScript() {
   const lines = ticks().map(([slot, , keep]) => `one ${quoted(fileOf(slot))} ${quoted(fileOf(keep))}`);
+  const title = wellFormed(page.title.replace(/[\r\n]+/g, " "));
   return `#!/bin/sh
-# ${count(lines.length, "file")} ticked as copies in the report on ${page.title.replace(/[\r\n]+/g, " ").toWellFormed()}.
+# ${count(lines.length, "file")} ticked as copies in the report on ${title}.
 #   sh duplicates.sh FOLDER          says what would be moved
 #   sh duplicates.sh FOLDER --move   moves the copies to FOLDER-copies, for you to look through
 # It deletes nothing. A copy stays where the file that is kept for it is missing.

@@ -5,7 +5,8 @@
 function imageButton(slot, side, note = "") {
   const title = describe(slot) + (note && `, ${note}`);
   const more = { className: data.new?.[slot] ? "image new" : "image", "data-image": slot, "aria-label": title, title };
-  const made = make("button", { type: "button", tabIndex: -1, ...more }, thumb(slot, side), note && make("span", {}, note));
+  const said = note && make("span", {}, note);
+  const made = make("button", { type: "button", tabIndex: -1, ...more }, thumb(slot, side), said);
   if (labels.of[slot]) made.dataset.label = labelName(labels.of[slot]);
   return made;
 }

@@ -45,9 +45,12 @@ function wholePicture(slot) {
   return make("a", { href: address, target: "_blank", rel: "noopener", title: "Open the original" }, picture);
 }
 
-// A name as an address has it, with the bytes of names that are no valid text, as the system knows them.
-const addressed = (part) => part.split(/([\udc80-\udcff])/u).map((piece) => (/^[\udc80-\udcff]$/u.test(piece)
-  ? "%" + (piece.charCodeAt(0) - 0xdc00).toString(16).toUpperCase() : encodeURIComponent(piece.toWellFormed()))).join("");
+// Part of a name as an address has it, with the bytes of names that are no valid text, as the system knows them.
+function addressed(part) {
+  const byte = (piece) => "%" + (piece.charCodeAt(0) - 0xdc00).toString(16).toUpperCase();
+  return part.split(/([\udc80-\udcff])/u)
+    .map((piece, at) => (at % 2 ? byte(piece) : encodeURIComponent(wellFormed(piece)))).join("");
+}
 
 function fillImage() {
   const slot = state.image;
@@ -56,7 +59,8 @@ function fillImage() {
     return fill("image", hint(how, " Its neighbours, clusters and heads appear here."));
   }
   const { at, total, says } = placeOf(slot), near = neighboursOf(slot);
-  const strange = page.outliers.findIndex(([other]) => other === slot), [, score, reason] = page.outliers[strange] ?? [];
+  const strange = page.outliers.findIndex(([other]) => other === slot);
+  const [, score, reason] = page.outliers[strange] ?? [];
   const groups = page.duplicates.filter((group) => group.images.includes(slot));
   const heads = page.heads.map((_, j) => ({ j, at: rank(j, slot) })).sort((a, b) => b.at - a.at);
   const half = Math.min(6, Math.ceil(heads.length / 2));

@@ -76,7 +76,8 @@ const storage = {
 const names = { heads: {}, clusters: {} };
 const headAt = (number) => page.heads.findIndex((head) => head.number === number);
 const headName = (j) => names.heads[page.heads[j].number] || `head ${page.heads[j].number}`;
-const clusterName = (cluster) => names.clusters[data.k]?.[cluster] || (cluster < 0 ? "no cluster" : `cluster ${cluster}`);
+const clusterName = (cluster) =>
+  names.clusters[data.k]?.[cluster] || (cluster < 0 ? "no cluster" : `cluster ${cluster}`);
 
 // Take in names from outside: only numbers with short texts. Returns how many there are.
 function takeNames(read) {
@@ -115,7 +116,8 @@ async function readNames(event) {
     taken = takeNames(JSON.parse(await event.target.files[0].text()));
   } catch { /* said below */ }
   if (taken) keepNames();
-  notice(taken ? `${count(taken, "name")} read` : "That file holds no names: a names.json saved by this page is expected.");
+  const wrong = "That file holds no names: a names.json saved by this page is expected.";
+  notice(taken ? `${count(taken, "name")} read` : wrong);
   event.target.value = "";
 }
 

@@ -16,7 +16,8 @@ function fillLabels() {
     row(button("Save labels", () => save("labels.csv", labelsFile(), "text/csv")),
       button("Read labels", () => file.click()), file,
       button("Colour the map", () => useColour("label"))),
-    hint("Saved as labels.csv, ", make("code", {}, 'encoder.linear_probe(folder, pandas.read_csv("labels.csv")["label"])'),
+    hint("Saved as labels.csv, ",
+      make("code", {}, 'encoder.linear_probe(folder, pandas.read_csv("labels.csv")["label"])'),
       " learns to give the rest their labels."),
     labelFirst.length > 0 && [make("h2", {}, "Label these first"),
       hint("Typical images that differ from each other: the labels of few say most of many."),
@@ -72,9 +73,10 @@ function showLabels(slot = null) {
   const counts = new Uint32Array(10), of = slot === null ? "" : `="${slot}"`;
   for (const number of labels.of) counts[number]++;
   for (const made of document.querySelectorAll("[data-count]")) {
-    made.textContent = counts[made.dataset.count].toLocaleString("en");
-    made.disabled = !counts[made.dataset.count];
-    made.setAttribute("aria-label", `Select ${count(counts[made.dataset.count])} labelled ${labelName(made.dataset.count)}`);
+    const n = counts[made.dataset.count];
+    made.textContent = n.toLocaleString("en");
+    made.disabled = !n;
+    made.setAttribute("aria-label", `Select ${count(n)} labelled ${labelName(made.dataset.count)}`);
   }
   for (const image of document.querySelectorAll(`.image[data-image${of}]`)) {
     const number = labels.of[image.dataset.image];
@@ -100,7 +102,7 @@ async function readLabels(event) {
   const [file, given] = [head?.indexOf("file"), head?.indexOf("label")], slots = new Map();
   event.target.value = "";
   if (!(file >= 0 && given >= 0)) return notice("That file has no columns file and label.");
-  for (let slot = 0; slot < page.n; slot++) slots.set(fileOf(slot).toWellFormed(), slot); // as a file can hold it
+  for (let slot = 0; slot < page.n; slot++) slots.set(wellFormed(fileOf(slot)), slot); // as a file can hold it
   const numberOf = new Map(Array.from({ length: 9 }, (_, at) => [labelName(at + 1), at + 1]));
   let [read, unknown, unnamed] = [0, 0, 0];
   for (const cells of rows) {

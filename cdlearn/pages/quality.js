@@ -7,7 +7,7 @@ async function fillQuality() {
   Object.assign(thresholds, storage.read("thresholds"));
   const cards = [];
   for (const issue of page.quality) cards.push(issueCard(issue, await numbers("measure-" + issue.measure)));
-  fill("quality", hint("Measured on the pixels alone. Move a threshold: the count and the images follow, the worst first."),
+  fill("quality", hint("Measured on the pixels alone. Move a threshold: the images beyond it follow, the worst first."),
     make("div", { className: "cards" }, cards));
 }
 
@@ -20,6 +20,9 @@ function issueCard(issue, values) {
     "aria-label": `Threshold of ${issue.name}, as a number` });
   const found = make("b", { "data-issue": issue.name }), shown = make("div"), bins = histogram(values);
   let slots = [], later = 0;
+  const image = (slot) => imageButton(slot, 84, digits(valueOf(slot)));
+  const show = () => shown.replaceChildren(slots.length
+    ? gallery(`the images flagged as ${issue.name}`, slots, image, 12) : "");
   const use = (threshold) => {
     slots = slotsWhere((slot) => (below ? valueOf(slot) < threshold : valueOf(slot) > threshold));
     slots.sort((a, b) => (values[a] - values[b]) * (below ? 1 : -1));
@@ -27,9 +30,7 @@ function issueCard(issue, values) {
     drawBins(bins, ((threshold - low) / (high - low)) * 256, below);
     act.disabled = !slots.length;
     clearTimeout(later); // pictures follow once the slider rests
-    later = setTimeout(() => shown.replaceChildren(slots.length
-      ? gallery(`the images flagged as ${issue.name}`, slots, (slot) => imageButton(slot, 84, digits(valueOf(slot))), 12)
-      : ""), shown.childNodes.length ? 150 : 0);
+    later = setTimeout(show, shown.childNodes.length ? 150 : 0);
   };
   const moveTo = (threshold) => {
     thresholds[issue.name] = threshold;
@@ -44,15 +45,16 @@ function issueCard(issue, values) {
   const act = button("Select them", () => select(slots, `flagged as ${issue.name}`));
   const back = button("Back to the first threshold", () => moveTo(issue.threshold));
   moveTo(typeof thresholds[issue.name] === "number" ? thresholds[issue.name] : issue.threshold);
-  return card({}, row(make("h3", {}, sentence(issue.name)), found, act, back), hint(sentence(issue.meaning)), bins.canvas,
-    row(make("small", {}, `${issue.measure} ${issue.side}`), slider, number), shown);
+  return card({}, row(make("h3", {}, sentence(issue.name)), found, act, back), hint(sentence(issue.meaning)),
+    bins.canvas, row(make("small", {}, `${issue.measure} ${issue.side}`), slider, number), shown);
 }
 
 // How often each value occurs, as bars; those beyond the threshold stand out.
 function histogram(values) {
   const counts = new Uint32Array(64);
   for (const value of values) counts[value >> 2]++;
-  const canvas = make("canvas", { width: 512, height: 64, className: "bins", role: "img", "aria-label": "Distribution" });
+  const canvas = make("canvas", { width: 512, height: 64, className: "bins", role: "img",
+    "aria-label": "Distribution" });
   return { counts, canvas, most: Math.max(...counts) };
 }
 

@@ -13,34 +13,42 @@ function short(value) {
   return value && Math.abs(value) < 0.001 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
 }
 
-// Lines over numbers, with axes named; `lines` are {says, ys}, the first drawn solid, others dashed. `act(x)`, when given,
-// is what a click on a point of the first does.
+// Lines over numbers, with axes named; `lines` are {says, ys}, the first drawn solid, others dashed.
+// `act(x)`, when given, is what a click on a point of the first does.
 function chart(title, xs, lines, axis, act = null) {
   const pointsOf = ({ ys }) => xs.map((x, i) => [x, ys[i]]).filter(([, y]) => typeof y === "number");
-  const all = lines.map(pointsOf), points = all[0], values = all.flat().map(([, y]) => y);
-  const [left, right, top, bottom] = [46, 252, 10, 106], [first, last] = [xs[0], xs.at(-1)];
+  const all = lines.map((line) => ({ says: line.says ?? title, points: pointsOf(line) }))
+    .filter((of) => of.points.length);
+  if (!all.length) return "";
+  const points = all[0].points, values = all.flatMap((of) => of.points.map(([, y]) => y));
+  const [left, right, top, bottom] = [54, 250, 10, 102], [first, last] = [xs[0], xs.at(-1)];
   const low = Math.min(...values), high = Math.max(...values);
   const X = (x) => (first === last ? (left + right) / 2 : left + ((x - first) / (last - first)) * (right - left));
   const Y = (y) => (low === high ? (top + bottom) / 2 : bottom - ((y - low) / (high - low)) * (bottom - top));
   const words = (x, y, anchor, text) => drawn("text", { x, y, "text-anchor": anchor }, String(text));
   const dots = (act || points.length === 1 ? points : []).map(([x, y]) => {
-    const dot = drawn("circle", { cx: X(x), cy: Y(y), r: points.length > 12 ? 3 : 4, "data-x": x }, drawn("title", {}, `${x}: ${short(y)}`));
+    const r = points.length > 12 ? 3 : 4, dot = drawn("circle", { cx: X(x), cy: Y(y), r, "data-x": x },
+      drawn("title", {}, `${x}: ${short(y)}`));
     if (act) dot.addEventListener("click", () => act(x));
     return dot;
   });
   const path = (of) => "M" + of.map(([x, y]) => `${X(x).toFixed(1)} ${Y(y).toFixed(1)}`).join("L");
-  const paths = all.map((of, at) => of.length > 0 && drawn("path", { class: at ? "line dashed" : "line", d: path(of) }));
-  const says = lines.map(({ says }, at) => `${says ?? title}: from ${short(all[at][0][1])} to ${short(all[at].at(-1)[1])}, ` +
-    `lowest ${short(Math.min(...all[at].map(([, y]) => y)))}, highest ${short(Math.max(...all[at].map(([, y]) => y)))}`);
+  const paths = all.map((of, at) => drawn("path", { class: at ? "line dashed" : "line", d: path(of.points) }));
+  const told = ({ says, points }) => {
+    const ys = points.map(([, y]) => y);
+    return `${says}: from ${short(ys[0])} to ${short(ys.at(-1))}, lowest ${short(Math.min(...ys))}, ` +
+      `highest ${short(Math.max(...ys))}`;
+  };
+  const label = `${title} against ${axis}. ${all.map(told).join("; ")}`;
   return make("figure", { className: "chart" },
-    make("figcaption", {}, title, lines.length > 1 && lines.map(({ says }, at) =>
+    make("figcaption", {}, title, all.length > 1 && all.map(({ says }, at) =>
       make("small", { className: at ? "key dashed" : "key" }, says))),
-    drawn("svg", { viewBox: "0 0 260 140", role: "img", "aria-label": `${title} against ${axis}. ${says.join("; ")}` },
+    drawn("svg", { viewBox: "0 0 260 140", role: "img", "aria-label": label },
       drawn("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }),
       words(left - 6, Y(high) + 4, "end", short(high)),
       low < high ? words(left - 6, Y(low) + 4, "end", short(low)) : [],
-      words(X(first), bottom + 15, "middle", first), first < last ? words(right, bottom + 15, "end", last) : [],
-      words((left + right) / 2, bottom + 30, "middle", axis), paths.filter(Boolean), dots));
+      words(X(first), bottom + 17, "middle", first), first < last ? words(right, bottom + 17, "end", last) : [],
+      words((left + right) / 2, bottom + 34, "middle", axis), paths, dots));
 }
 
 function fillRun() {

@@ -5,7 +5,9 @@ const count = (n, of = "image") => `${n.toLocaleString("en")} ${of}${n === 1 ? "
 const percent = (part) => (part > 0 && part < 0.01 ? "< 1 %" : `${Math.round(part * 100)} %`);
 const digits = (value) => (typeof value === "number" ? value.toFixed(2).replace("-", "−") : "–");
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const ofBytes = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : n >= 1e3 ? `${Math.round(n / 1e3)} kB` : `${n} bytes`);
+const ofBytes = (n) =>
+  n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : n >= 1e3 ? `${Math.round(n / 1e3)} kB` : `${n} bytes`;
+const wellFormed = (text) => text.replace(/[\ud800-\udfff]/gu, "\ufffd"); // as a file can hold it: no half characters
 const say = (text) => ($("live").textContent = text);
 
 const button = (text, act, more = {}) => make("button", { type: "button", onclick: act, ...more }, text);
