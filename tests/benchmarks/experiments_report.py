@@ -103,10 +103,10 @@ def figure(record: pd.DataFrame, report: dict) -> Figure:
     if report["x"] != "epoch":
         trained = trained[trained["epoch"] == trained["epochs"]]
     groups = {"epoch": ["arm", "stage"], "arm": ["stage"]}.get(report["x"], ["arm"])
-    styles = list(trained.groupby(groups, sort=False).groups)
+    styles = list(dict.fromkeys(trained[groups].itertuples(index=False, name=None)))
     for axis, column in zip(axes, panels, strict=True):
         for names, some in trained.dropna(subset=column).groupby(groups, sort=False):
-            number = styles.index(names if len(groups) > 1 else names[0])
+            number = styles.index(names)
             colour, label = plots.COLOURS[(0, 4, 2, 6, 7, 5, 1, 9)[number % 8]], ", ".join(names)
             x = some["arm"].str.removeprefix("alpha ").astype(float) if report["x"] == "arm" else some[report["x"]]
             by_x = some[column].groupby(x)
