@@ -261,7 +261,8 @@ def seeds_and_families(found: Found) -> list[str]:
         *(f"- {length} runs, {family}: {n} test{'s' * (n > 1)}." for (length, family), n in tests.items()), "",
         f"Seeds that only one of two arms has: {left}, counted per comparison; they are left out.", "",
         "## Verdicts that depend on the family", "",
-        "One family covers one score. If it covered all scores together, these would not be shown:", "", *fragile(found), "",
+        "One family covers one score. If it covered all scores together, these would not be shown:", "",
+        *fragile(found), "",
         "## Not yet measured", "", *missing,
     ]  # fmt: skip
 
