@@ -7,6 +7,8 @@ import pytest
 import regimes
 from execute import CLAIMS
 
+from cdlearn.results.compare_seeds import Difference
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -78,3 +80,19 @@ def test_what_notebooks_claim_of_a_comparison_is_what_the_records_say(home):
     verdicts, about = evidence.abouts(evidence.evidence(home)), "entropy, patches, short run, y, NMI"
     assert verdicts[about] == "better"
     assert disagreeing([{"about": about, "verdict": "worse"}, {"about": "x", "verdict": "worse"}], verdicts) == [about]
+
+
+def test_verdicts_that_a_wider_family_would_take_back_are_listed():
+    """Two tests in each of two scores: p 0.02 and 0.9. Within a score Holm's p is 0.04, over both scores 4 x 0.02."""
+    found = {}
+    for part, p in (("entropy", 0.02), ("BatchNorm in the heads", 0.9)):
+        each = {
+            score: Difference(0.6, 0.5, 0.1, 0.0, 0.2, p, min(1, 2 * p), 0.1, 5, 0, f"patches, {score}: x", 2)
+            for score in ("NMI", "kNN")
+        }
+        found["patches", "short", part, "y"] = each
+    lines = evidence.fragile(found)
+    assert len(lines) == 2 and lines[0] == (
+        "- entropy, patches, short run, y, NMI: Holm's p 0.040, over all scores 0.080."
+    )
+    assert evidence.fragile({}) == ["- none."]

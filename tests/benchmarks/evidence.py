@@ -22,7 +22,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdlearn.results.compare_seeds import BETTER, MISSING, NOT_SHOWN, ONE_SEED, SCORES, WORSE, Difference
+from cdlearn.results.compare_seeds import (
+    BETTER,
+    LEVEL,
+    MISSING,
+    NOT_SHOWN,
+    ONE_SEED,
+    SCORES,
+    WORSE,
+    Difference,
+    holm,
+    shown_p,
+)
 from cdlearn.results.plots import COLOURS, figure, grid
 
 FIGURES = RECORDS.parent
@@ -221,6 +232,22 @@ def claims(found: Found) -> list[str]:
     return lines
 
 
+def fragile(found: Found) -> list[str]:
+    """Verdicts that would fall if a family covered all scores together instead of one."""
+    families: dict[tuple, list] = {}
+    for key, each in found.items():
+        for score, d in each.items():
+            if d.pairs > 1:
+                families.setdefault((key[1], d.family.replace(f", {score}:", ":")), []).append((key, score, d))
+    lines = []
+    for members in families.values():
+        for (key, score, d), p in zip(members, holm([d.p for *_, d in members]), strict=True):
+            if d.holm < LEVEL <= p:
+                where = f"{key[2]}, {named(key[0])}, {key[1]} run, {key[3]}, {score}"
+                lines.append(f"- {where}: Holm's p {shown_p(d.holm)}, over all scores {shown_p(p)}.")
+    return lines or ["- none."]
+
+
 def seeds_and_families(found: Found) -> list[str]:
     """What each correction covers, and what is missing."""
     tests = {(length, d.family): d.tests for (_, length, *_), each in found.items() for d in each.values() if d.tests}
@@ -233,6 +260,9 @@ def seeds_and_families(found: Found) -> list[str]:
         "## Families of Holm's correction", "",
         *(f"- {length} runs, {family}: {n} test{'s' * (n > 1)}." for (length, family), n in tests.items()), "",
         f"Seeds that only one of two arms has: {left}, counted per comparison; they are left out.", "",
+        "## Verdicts that depend on the family", "",
+        "One family covers one score. If it covered all scores together, these would not be shown:", "",
+        *fragile(found), "",
         "## Not yet measured", "", *missing,
     ]  # fmt: skip
 

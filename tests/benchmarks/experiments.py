@@ -155,7 +155,7 @@ def histogram(model: nn.Module, config: Config, images: ImageSet) -> list[dict]:
 
 EXPERIMENTS = {
     "negative-free": Experiment(
-        dict(method="byol", target_momentum=0.99, epochs=48),
+        dict(method="byol", target_momentum=0.99, epochs=24),
         {
             "target and predictor (BYOL)": {},
             "no target (SimSiam)": dict(model=Siamese),
@@ -185,7 +185,7 @@ EXPERIMENTS = {
         {},
         {f"alpha {alpha:g}": dict(alpha=alpha) for alpha in (0.0, 1.0)},
         histogram,
-        report=dict(x="logit", panels=("fraction", "normal")),
+        report=dict(x="logit", panels=("fraction",), beside="normal", log=True),
     ),
 }
 

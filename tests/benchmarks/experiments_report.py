@@ -80,41 +80,50 @@ def differences(name: str, ends: pd.DataFrame, reference: str | None) -> list[st
             found.setdefault(key, {})[title] = difference
     lines = [
         f"| images | epochs | stage | minus {reference} | pairs | {' | '.join(SCORES.values())} | in words |",
-        "|---" * 10 + "|",
+        "|---" * (6 + len(SCORES)) + "|",
     ]
-    lines[1] = "|---" * (6 + len(SCORES)) + "|"
     for key, each in found.items():
         pairs = max(d.pairs for d in each.values())
         cells = [*key, pairs, *(each[title] for title in SCORES.values()), compare_seeds.in_words(each)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     tests = max((d.tests for each in found.values() for d in each.values()), default=0)
-    return [*lines, "", f"Holm's correction covers the {tests} tests of this table in one score."] if found else []
+    covered = f"Holm's correction covers the {tests} tests of this table in one score."
+    return [*lines, "", *[covered] * (tests > 0)] if found else []
 
 
 def figure(record: pd.DataFrame, report: dict) -> Figure:
-    """A panel per measure: a line per arm and stage, the mean over the seeds with their range."""
+    """A panel per measure: a line per arm and stage, the mean over the seeds with their range.
+
+    report: x, the column of the horizontal axis, "arm" for the number in its name; panels, the columns to draw; beside,
+    a column to draw dashed next to them; log, for a logarithmic axis. What trains nothing is a horizontal line.
+    """
     panels = [column for column in report["panels"] if column in record]
-    made, (axes,) = plots.figure(len(panels), width=4.6, height=4.0)
-    record = record[record["epochs"] > 0]
-    many = record["stage"].nunique() > 1
+    made, (axes,) = plots.figure(len(panels), width=4.8, height=4.0)
+    trained = record[record["epochs"] > 0]
+    if report["x"] != "epoch":
+        trained = trained[trained["epoch"] == trained["epochs"]]
+    groups = {"epoch": ["arm", "stage"], "arm": ["stage"]}.get(report["x"], ["arm"])
+    styles = list(dict.fromkeys(trained[groups].itertuples(index=False, name=None)))
     for axis, column in zip(axes, panels, strict=True):
-        groups = ["arm", "stage"] if report["x"] == "epoch" else ["stage"] if report["x"] == "arm" else ["arm"]
-        part = record.dropna(subset=column)
-        part = part[part["epoch"] == part["epochs"]] if report["x"] != "epoch" else part
-        for number, (names, some) in enumerate(part.groupby(groups, sort=False)):
+        for names, some in trained.dropna(subset=column).groupby(groups, sort=False):
+            number = styles.index(names)
+            colour, label = plots.COLOURS[(0, 4, 2, 6, 7, 5, 1, 9)[number % 8]], ", ".join(names)
             x = some["arm"].str.removeprefix("alpha ").astype(float) if report["x"] == "arm" else some[report["x"]]
             by_x = some[column].groupby(x)
-            style = dict(color=plots.COLOURS[(0, 4, 2, 6, 7, 5, 1, 9)[number % 8]], marker=plots.MARKS[number % 10])
-            label = ", ".join(names if many or len(names) == 1 else names[:1])
-            axis.plot(by_x.mean(), label=label, markersize=4, markevery=max(1, len(by_x) // 10), **style)
-            axis.fill_between(by_x.min().index, by_x.min(), by_x.max(), color=style["color"], alpha=0.15, linewidth=0)
+            style = dict(color=colour, marker=plots.MARKS[number % 10], markersize=4)
+            axis.plot(by_x.mean(), label=label, markevery=max(1, len(by_x) // 10), **style)
+            axis.fill_between(by_x.min().index, by_x.min(), by_x.max(), color=colour, alpha=0.15, linewidth=0)
+            if report.get("beside"):
+                expected = some[report["beside"]].groupby(x).mean()
+                axis.plot(expected, color=colour, linestyle="--", label=f"{label}: {report['beside']}, equal spread")
+        for number, (arm, some) in enumerate(record[record["epochs"] == 0].groupby("arm", sort=False)):
+            if column in some and some[column].notna().any():
+                line = ("--", "-.", ":", (0, (1, 3)))[number % 4]
+                axis.axhline(some[column].mean(), color="0.4", linestyle=line, linewidth=1.2, label=arm)
         axis.set(xlabel={"arm": "alpha"}.get(report["x"], report["x"]), title=SCORES.get(column, column))
+        if report.get("log"):
+            axis.set(yscale="log", ylim=(1e-6, 1))
         plots.grid(axis)
-    handles, labels = axes[0].get_legend_handles_labels()
-    for axis in axes[1:]:
-        more = zip(*axis.get_legend_handles_labels(), strict=True)
-        for handle, label in more:
-            if label not in labels:
-                handles, labels = [*handles, handle], [*labels, label]
-    made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    made.legend(named.values(), named, loc="outside lower center", ncols=min(3, len(panels)), fontsize=8, frameon=False)
     return made
