@@ -11,10 +11,10 @@ from cdlearn.config import Config
 from cdlearn.methods import build
 from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.files import digest, write, write_rows, write_text  # noqa: F401 (names of this room)
+from cdlearn.runtime.older_runs import with_new_names
 from cdlearn.runtime.paths import expanded
 
 FORMAT = "cdlearn checkpoint 1"
-RENAMED = {"judge": "discriminator", "forger": "generator", "price": "penalty"}  # weights and loss terms of older runs
 
 
 def save(path: Path, state: dict) -> None:
@@ -48,17 +48,6 @@ def settings(path: Path) -> Config | None:
         return Config.from_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["config"])
     except Exception:  # see read
         return None
-
-
-def with_new_names(state: dict) -> dict:
-    """``state`` with the names of today for weights and loss terms: runs of older versions go on."""
-    history = state.get("history")
-    for part in (state.get("model"), state.get("sums"), *(history if isinstance(history, list) else ())):
-        for name in list(part) if isinstance(part, dict) else ():
-            first, dot, rest = name.partition(".")
-            if first in RENAMED:  # in place: the state of a network carries its modules' versions
-                part[RENAMED[first] + dot + rest] = part.pop(name)
-    return state
 
 
 def progress(state: dict) -> tuple[int, float, dict[str, Tensor], list[dict[str, float]]]:
