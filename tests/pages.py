@@ -34,7 +34,7 @@ def contents(n=40, heads=4, labelled=True, names=(), noisy=False, **others) -> C
         return Image.new("RGB", (side, side), tuple(map(int, colours[image])))
 
     def whole(image: int, side: int) -> Image.Image:
-        return thumbnail(image, side).resize((side, round(side * (200 + image % 7) / (300 + image))))
+        return thumbnail(image, side).resize((side, max(1, round(side * (200 + image % 7) / (300 + image)))))
 
     order = np.argsort(-answers, axis=0)
     shown = [
