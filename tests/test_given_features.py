@@ -38,10 +38,10 @@ def test_names_decide_the_order():
     given, wanted = ["b", "a", "c"], ["a", "b"]
     assert given_features.in_order(FEATURES[:3], given, wanted, "f.npz").tolist() == FEATURES[[1, 0]].tolist()
     with pytest.raises(
-        UserError, match="f.npz has no features for 1 of 2 images, such as d; its files are named like b"
+        UserError, match=r"f.npz has no features for 1 of 2 images, such as d; its files are named like b"
     ):
         given_features.in_order(FEATURES[:3], given, ["a", "d"], "f.npz")
-    with pytest.raises(UserError, match="f.npz names 3 files for 2 rows"):
+    with pytest.raises(UserError, match=r"f.npz names 3 files for 2 rows"):
         given_features.in_order(FEATURES[:2], given, wanted, "f.npz")
 
 

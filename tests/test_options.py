@@ -108,7 +108,10 @@ def test_every_setting_is_explained_in_its_group_within_100_columns(monkeypatch)
         assert known.help and known.help[-1] != "." and f"--{each.name.replace('_', '-')}" in told
     flat = " ".join(told.split())
     assert "peak learning rate (above 0; default: 0.001, paper: 0.0003)" in flat
-    assert "passes over the images (at least 1; default: as many as --views fills, smoke: 2, gpu: 200" in flat
+    assert (
+        "passes over the images; 0 trains nothing (at least 0; default: as many as --views fills, smoke: 2, gpu: 200"
+        in flat
+    )
 
 
 def test_the_settings_load_without_torch():
