@@ -1,8 +1,10 @@
 """Files of weights that others made: read as tensors only, whatever they are wrapped in."""
 
+import argparse
 import hashlib
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import safetensors
@@ -51,16 +53,21 @@ def from_safetensors(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def from_pickle(path: Path) -> object:
-    """What torch.save wrote, if it is tensors, numbers and strings. Raises UserError."""
+    """What torch.save wrote, if it is tensors, numbers and strings, and options as argparse keeps them.
+
+    Raises:
+        UserError: for whatever else there is in it, by name.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of TorchScript, which is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)|class ([\w.]+)|\b(\w+\.\w[\w.]*)` ", str(error))
-        name = next(filter(None, found.groups())) if found else ""
-        if not name:
+        found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
+        if not found:
             raise UserError(f"{path} is damaged, or no file of torch.save; copy or download it again") from error
         raise UserError(
-            f"{path} is refused: it holds {name}, so loading it could run code; where it was made, save the "
+            f"{path} is refused: it holds {found[1]}, so loading it could run code; where it was made, save the "
             "state_dict() alone"
         ) from error
     except Exception as error:  # a damaged zip, a foreign pickle, TorchScript: each raises its own kind

@@ -14,7 +14,7 @@ without any training, and the row is about z, the output.
 import argparse
 import sys
 import time
-from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 import torch
@@ -73,19 +73,16 @@ def main() -> None:
     torch.set_num_threads(1)
     start = pretrained.read(asked.weights, "tiny")
     print(start.said("small"))
-    images = None
-    for seed in asked.seeds:
-        config = Config.preset("laptop", method="simclr", data=asked.data, seed=seed)
-        images = images or load(asked.data, config.size)
-        for name, freeze, seconds in ARMS:
-            key = {"seed": seed, "start": name, "backbone": "frozen" if freeze else "trained", "seconds": seconds}
-            if any(all(row[k] == str(v) for k, v in key.items()) for row in recorded(RECORD)):
-                continue
-            weights = start.sha256[:12] if name == "pretrained" else ""
-            its = replace(config, weights=asked.weights if name == "pretrained" else "", freeze=freeze)
-            row = key | measure(its, start if name == "pretrained" else None, seconds, images) | {"weights": weights}
-            append(RECORD, row)
-            print(row, flush=True)
+    images = load(asked.data, Config.size)
+    for (name, freeze, seconds), seed in product(ARMS, asked.seeds):
+        key = {"seed": seed, "start": name, "backbone": "frozen" if freeze else "trained", "seconds": seconds}
+        if any(all(row[k] == str(v) for k, v in key.items()) for row in recorded(RECORD)):
+            continue
+        here = start if name == "pretrained" else None
+        its = dict(method="simclr", data=asked.data, seed=seed, weights=asked.weights if here else "", freeze=freeze)
+        found = measure(Config.preset("laptop", **its), here, seconds, images)
+        append(RECORD, key | found | {"weights": here.sha256[:12] if here else ""})
+        print(recorded(RECORD)[-1], flush=True)
 
 
 if __name__ == "__main__":
