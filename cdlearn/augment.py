@@ -87,8 +87,8 @@ class TwoViews:
     @classmethod
     def of(cls, config, count: int = 2, small: int = 0) -> "TwoViews":
         """The views that a Config asks for; the small ones only where ``small`` says how many."""
-        names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
-        names += ("small_size", "small_crop")
+        names = ["size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur"]
+        names += ["small_size", "small_crop"]
         more = dict(both=config.both_views, count=count, small=small, grow=config.sizes())
         return cls(**{name: getattr(config, name) for name in names}, **more)
 
