@@ -87,8 +87,8 @@ class TwoViews:
     @classmethod
     def of(cls, config, count: int = 2, small: int = 0) -> "TwoViews":
         """The views that a Config asks for; the small ones only where ``small`` says how many."""
-        names = ("size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur")
-        names += ("small_size", "small_crop")
+        names = ["size", "crop", "brightness", "contrast", "saturation", "hue", "jitter", "gray", "blur"]
+        names += ["small_size", "small_crop"]
         more = dict(both=config.both_views, count=count, small=small, grow=config.sizes())
         return cls(**{name: getattr(config, name) for name in names}, **more)
 
@@ -122,7 +122,7 @@ class TwoViews:
         def uniform(*shape, low=0.0, high=1.0):
             return torch.rand(*shape, device=device, generator=generator) * (high - low) + low
 
-        top, left, h, w = draw_crops(uniform, m, height, width, crop)
+        top, left, h, w = image_ops.draw_crops(uniform, m, height, width, crop)
         jittered = uniform(m) < self.jitter
         factors = torch.stack([uniform(m, low=1 - strength, high=1 + strength) for strength in self.strengths], 1)
         blurred = uniform(m) < self.blur
@@ -166,34 +166,9 @@ class TwoViews:
         if self.gray:
             x = blend(x, luma(x), 1 - draws.gray.float(), out=x)
         if self.blur:
-            matrix = blur_matrix(draws.sigma, size, blur_taps(size))
+            matrix = blur_matrix(draws.sigma, size, image_ops.blur_taps(size))
             x = apply_rows_and_columns(x, matrix, matrix)
         return x
-
-
-def blur_taps(size: int) -> int:
-    """The taps of the blur at this size: a tenth of it, an odd number."""
-    return min(max(3, size // 10 | 1), 2 * size - 1)
-
-
-def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, float]) -> tuple[Tensor, ...]:
-    """torchvision's RandomResizedCrop: the first of ten draws that fits, else the largest centred crop.
-
-    Returns top, left, height, width, each (m,) int64 in pixels.
-    """
-    tries = 10
-    area = height * width * uniform(m, tries, low=crop[0], high=crop[1])
-    ratio = torch.exp(uniform(m, tries, low=math.log(3 / 4), high=math.log(4 / 3)))
-    w, h = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    first = fits.int().argmax(1, keepdim=True)  # the first try that fits
-    w, h = w.gather(1, first).squeeze(1), h.gather(1, first).squeeze(1)
-    found = fits.any(1)
-    w = torch.where(found, w, min(width, round(height * 4 / 3))).long()
-    h = torch.where(found, h, min(height, round(width * 4 / 3))).long()
-    top = torch.where(found, (uniform(m) * (height - h + 1)).long(), (height - h) // 2)
-    left = torch.where(found, (uniform(m) * (width - w + 1)).long(), (width - w) // 2)
-    return top, left, h, w
 
 
 def central_square(images: Tensor) -> Tensor:

@@ -5,10 +5,32 @@ matrix product applies them to all images. Every operation does what torchvision
 same parameters (tests/test_augment.py).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, with torchvision's digits
+
+
+def draw_crops(uniform, m: int, height: int, width: int, crop: tuple[float, float]) -> tuple[Tensor, ...]:
+    """torchvision's RandomResizedCrop: the first of ten draws that fits, else the largest centred crop.
+
+    Returns top, left, height, width, each (m,) int64 in pixels.
+    """
+    tries = 10
+    area = height * width * uniform(m, tries, low=crop[0], high=crop[1])
+    ratio = torch.exp(uniform(m, tries, low=math.log(3 / 4), high=math.log(4 / 3)))
+    w, h = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.int().argmax(1, keepdim=True)  # the first try that fits
+    w, h = w.gather(1, first).squeeze(1), h.gather(1, first).squeeze(1)
+    found = fits.any(1)
+    w = torch.where(found, w, min(width, round(height * 4 / 3))).long()
+    h = torch.where(found, h, min(height, round(width * 4 / 3))).long()
+    top = torch.where(found, (uniform(m) * (height - h + 1)).long(), (height - h) // 2)
+    left = torch.where(found, (uniform(m) * (width - w + 1)).long(), (width - w) // 2)
+    return top, left, h, w
 
 
 def resize_matrix(start: Tensor, length: Tensor, source: int, target: int, flip: Tensor | None = None) -> Tensor:
@@ -27,6 +49,11 @@ def resize_matrix(start: Tensor, length: Tensor, source: int, target: int, flip:
     weight = (pixel + 0.5 - centre).abs_().div_(-scale.clamp(min=1)).add_(1).clamp_(min=0)
     weight *= (pixel >= start) & (pixel < start + length)
     return weight.div_(weight.sum(2, keepdim=True))
+
+
+def blur_taps(size: int) -> int:
+    """The taps of the blur at this size: a tenth of it, an odd number."""
+    return min(max(3, size // 10 | 1), 2 * size - 1)
 
 
 def blur_matrix(sigma: Tensor, size: int, kernel: int) -> Tensor:

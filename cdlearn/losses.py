@@ -177,7 +177,7 @@ def cd_loss_of_views(
     instance = over_pairs(instance_loss, z, instance_temperature)
     feature = over_pairs(feature_loss, y, feature_temperature, heads_similarity)
     entropy_by = normalized_entropy if entropy_of == "outputs" else mean_entropy
-    entropy = sum(map(entropy_by, logits)) / len(logits)
+    entropy: Tensor = sum(map(entropy_by, logits)) / len(logits)  # type: ignore[assignment]  # sum() may be 0
     loss = instance + feature - alpha * entropy
     return {"loss": loss, "instance": instance, "feature": feature, "entropy": entropy}
 
