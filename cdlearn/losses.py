@@ -187,7 +187,7 @@ def nt_xent_start(rows: int) -> float:
     return math.log(2 * rows - 1)
 
 
-def nt_xent_floor(rows: int, temperature: float) -> float:
+def nt_xent_orthogonal(rows: int, temperature: float) -> float:
     """NT-Xent of M pairs with perfect positives and negatives at right angles (3.57 for M=128, temperature 0.5)."""
     return math.log(1 + (2 * rows - 2) * math.exp(-1 / temperature))
 

@@ -23,7 +23,7 @@ CASES = {
     "cd": {},
     "cd, views normalised apart": {"per_view_batch_norm": True},
     "cd, one view plain": {"both_views": False, "blur": 0.5},
-    "cd, heads mended": {"heads_similarity": "correlation", "feature_temperature": 0.2, "entropy_of": "mean"},
+    "cd, modified heads": {"heads_similarity": "correlation", "feature_temperature": 0.2, "entropy_of": "mean"},
     "cd, several sizes": SEVERAL,
     "cd, several sizes, one view plain": SEVERAL | {"both_views": False, "per_view_batch_norm": True},
     "simclr": {"method": "simclr"},

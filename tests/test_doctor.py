@@ -1,4 +1,4 @@
-"""The doctor names each trouble and its mend, in one line, on machines that are made up here."""
+"""The doctor names each trouble and its fix, in one line, on machines that are made up here."""
 
 import importlib
 import subprocess
@@ -298,8 +298,8 @@ def test_what_a_rule_cannot_see_is_a_note_and_trouble_ends_the_looking(monkeypat
     assert doctor.main([]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == ["trouble  torch is missing -> pip install torch", "note     blind: OSError: no such thing"]
-    assert "note     devices: not looked at -> mend the packages first" in printed
-    assert printed[-1].startswith("1 to mend before a run")
+    assert "note     devices: not looked at -> fix the packages first" in printed
+    assert printed[-1].startswith("1 to fix before a run")
 
 
 def test_without_the_library_that_reads_versions_nothing_is_well(monkeypatch, capsys):
@@ -313,7 +313,7 @@ def test_the_command(tmp_path):
     write(tmp_path / "broken", {"torch/__init__.py": "raise OSError('libcudart.so.13: cannot open')"})
     code = "import sys, runpy; sys.path.insert(0, 'broken'); runpy.run_module('cdlearn.doctor', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and done.stderr == "" and "1 to mend before a run" in done.stdout
+    assert done.returncode == 1 and done.stderr == "" and "1 to fix before a run" in done.stdout
     assert f"trouble  torch {metadata.version('torch')} cannot be imported (OSError: libcudart" in done.stdout
     assert all(line.startswith(("ok ", "note ", "trouble ")) for line in done.stdout.splitlines()[:-2])
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]

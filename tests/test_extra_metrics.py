@@ -127,14 +127,14 @@ def test_rows_are_named_and_scored_like_the_published_ones(config, model):
         expected = cluster_scores(features, images.labels, seeds=1)
         assert {key: found[name][key] for key in expected} == expected
     assert found["backbone"]["knn"] == found["backbone, L2-normalised"]["knn"]  # kNN goes by the cosine anyway
-    text = extra_metrics.table(found)
+    text = extra_metrics.format_rows(found)
     assert "backbone, mean of 8 crops" in text and text.splitlines()[0].split()[:2] == ["NMI", "ARI"]
 
 
 def test_without_labels_there_is_still_something_to_measure(config, model):
     found = extra_metrics.rows(model, ImageSet(some_images()), config)
     assert set(found["backbone"]) == {"rankme", "pairs"} and set(found["output, mean of 8 crops"]) == {"rankme"}
-    assert "NMI" not in extra_metrics.table(found) and "RankMe" in extra_metrics.table(found)
+    assert "NMI" not in extra_metrics.format_rows(found) and "RankMe" in extra_metrics.format_rows(found)
 
 
 def test_the_command_prints_them_when_asked(tmp_path, capsys, monkeypatch):

@@ -174,7 +174,7 @@ def test_the_table_and_the_estimator_go_by_the_names(tmp_path):
     given = {"heads": {str(head): "reddish"}, "clusters": {str(first.contents.k): {"0": "ships"}}}
     (run / "names.json").write_text(json.dumps(given))
     found = analyse(run, str(tmp_path / "some"))
-    rows = export_table.table(found)
+    rows = export_table.data_frame(found)
     assert "reddish" in rows and f"head_{head}" not in rows
     assert (rows["cluster_name"] == np.where(rows["cluster"] == 0, "ships", "")).all()
     assert cdlearn.load(run, "output").get_feature_names_out()[head] == "reddish"
@@ -248,7 +248,7 @@ def found(tmp_path_factory):
 
 
 def test_the_table_has_ranks_reasons_tiers_sizes_and_an_order_to_label(found):
-    rows = export_table.table(found[1]).set_index("file")
+    rows = export_table.data_frame(found[1]).set_index("file")
     assert sorted(rows["outlier_rank"]) == list(range(1, 32)) and (rows["outlier_reason"] != "").all()
     assert rows.loc["copy.png", ["duplicate_of", "duplicate_tier"]].tolist() == ["005.png", "same bytes"]
     assert rows.loc["000.png", ["width", "height"]].tolist() == [60, 40] and (rows["bytes"] > 0).all()
@@ -263,7 +263,7 @@ def test_a_picture_comes_whole_at_its_own_aspect(found):
 
 
 def test_embedding_atlas_and_label_studio_get_what_they_read(found, tmp_path):
-    rows = export_table.with_pictures(found[1], export_table.table(found[1]))
+    rows = export_table.with_pictures(found[1], export_table.data_frame(found[1]))
     near = rows["neighbors"][3]
     assert len(near["ids"]) == len(near["distances"]) == 12 and 3 not in near["ids"]
     assert near["distances"] == sorted(near["distances"])
@@ -272,7 +272,7 @@ def test_embedding_atlas_and_label_studio_get_what_they_read(found, tmp_path):
     path = export_table.label_studio(found[1], tmp_path / "tasks.csv", "/data/local-files/?d=my%20images/")
     tasks = pd.read_csv(path)
     assert len(tasks) == 30 and "copy.png" not in set(tasks["file"])
-    first = export_table.table(found[1]).set_index("file")["label_first"]
+    first = export_table.data_frame(found[1]).set_index("file")["label_first"]
     assert first[tasks["file"][0]] == 1 and tasks["image"][0] == f"/data/local-files/?d=my%20images/{tasks['file'][0]}"
 
 

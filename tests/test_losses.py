@@ -103,7 +103,7 @@ def test_independent_heads_have_more_room_by_correlation():
     assert reached["cosine", 1.0] == pytest.approx(5.39, abs=0.01)
     assert reached["correlation", 1.0] == pytest.approx(4.55, abs=0.01)
     assert reached["correlation", 0.2] == pytest.approx(1.00, abs=0.01)
-    assert reached["correlation", 0.2] == pytest.approx(losses.nt_xent_floor(128, 0.2), abs=0.01)
+    assert reached["correlation", 0.2] == pytest.approx(losses.nt_xent_orthogonal(128, 0.2), abs=0.01)
 
 
 def test_correlation_sees_neither_shift_nor_scale_and_cosine_sees_the_shift():
@@ -141,8 +141,8 @@ def test_analytic_values():
     assert losses.instance_loss(same, same).item() == pytest.approx(math.log(255), abs=1e-5)
     assert losses.nt_xent_start(128) == pytest.approx(5.54, abs=0.005)
     apart = torch.eye(128)
-    assert losses.instance_loss(apart, apart).item() == pytest.approx(losses.nt_xent_floor(128, 0.5), abs=1e-5)
-    assert losses.nt_xent_floor(128, 0.5) == pytest.approx(3.57, abs=0.005)
+    assert losses.instance_loss(apart, apart).item() == pytest.approx(losses.nt_xent_orthogonal(128, 0.5), abs=1e-5)
+    assert losses.nt_xent_orthogonal(128, 0.5) == pytest.approx(3.57, abs=0.005)
     undecided = torch.zeros(32, 128)
     terms = losses.cd_loss(apart, apart, undecided.repeat(4, 1), undecided.repeat(4, 1))
     assert (terms["feature"] - terms["entropy"]).item() == pytest.approx(math.log(255) - 1, abs=1e-5)
@@ -157,14 +157,14 @@ def test_entropy_against_p_log_p_and_its_ends():
     assert losses.normalized_entropy(-logits) == losses.normalized_entropy(logits)
 
 
-@pytest.mark.parametrize("mended", [{}, {"heads_similarity": "correlation", "entropy_of": "mean"}])
+@pytest.mark.parametrize("modified", [{}, {"heads_similarity": "correlation", "entropy_of": "mean"}])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_everything_is_finite_for_extreme_logits_under_autocast(dtype, mended):
+def test_everything_is_finite_for_extreme_logits_under_autocast(dtype, modified):
     sign = torch.where(torch.rand(8, 6, generator=torch.Generator().manual_seed(0)) > 0.5, 60.0, -60.0)
     logits = [(sign * s).to(dtype).requires_grad_() for s in (1, -1)]
     z = [t.to(dtype).detach().requires_grad_() for t in pair(8, 6)]
     with torch.autocast("cpu", torch.bfloat16):
-        terms = losses.cd_loss(*z, *logits, **mended)
+        terms = losses.cd_loss(*z, *logits, **modified)
     terms["loss"].backward()
     assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in terms.values())
     assert all(torch.isfinite(t.grad).all() for t in [*z, *logits])

@@ -53,7 +53,7 @@ def analyse(
         since: a run with a report, to say what is new and to keep the numbers of its clusters.
 
     Raises:
-        UserError: naming the run, folder or file at fault, and the mend.
+        UserError: naming the run, folder or file at fault, and the fix.
     """
     run = folder_of(run)
     if stage not in STAGES:

@@ -17,7 +17,7 @@ from cdlearn.pages.contents import TIERS, Contents
 THUMBNAIL = 64  # px of the pictures in the Parquet file
 
 
-def table(analysis: Analysis) -> pd.DataFrame:
+def data_frame(analysis: Analysis) -> pd.DataFrame:
     """A row per image, with the columns
 
     - ``file``; ``class`` where folders name one; ``cluster``, and ``cluster_name`` where names.json has any;
@@ -76,7 +76,7 @@ def write(analysis: Analysis, beside: Path) -> list[Path]:
     Raises:
         UserError: where one cannot be written.
     """
-    rows = table(analysis)
+    rows = data_frame(analysis)
     text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
     made = {".csv": lambda file: file.write(text.encode())}
     arrays = {name: of.to_numpy() if is_numeric_dtype(of) else np.array(of.tolist()) for name, of in rows.items()}
@@ -123,7 +123,7 @@ def label_studio(analysis: Analysis, path: Path, prefix: str) -> Path:
     Raises:
         UserError: where it cannot be written.
     """
-    rows = table(analysis)
+    rows = data_frame(analysis)
     rows.insert(0, "image", [prefix + quote(name) for name in rows["file"]])
     rows = rows[~rows["duplicate_tier"].isin(TIERS[:2])]
     rows = rows.iloc[np.lexsort((rows.index, np.where(rows["label_first"] > 0, rows["label_first"], len(rows) + 1)))]

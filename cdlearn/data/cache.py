@@ -70,7 +70,7 @@ def decoded(
     pixels, good, facts = read(cache, shape) or build(cache, shape, files, skip_bad, progress, ranges, origin)
     if len(good) < len(files) and not skip_bad:
         bad = files[min(set(range(len(files))) - set(good))]
-        raise UserError(f"cannot read {bad}; mend or remove it, or pass --skip-bad")
+        raise UserError(f"cannot read {bad}; fix or remove it, or pass --skip-bad")
     return Decoded(torch.from_numpy(pixels[: len(good)]), good, facts)
 
 

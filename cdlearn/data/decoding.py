@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cdlearn.data import deep
 from cdlearn.data.bare import bare
-from cdlearn.data.endings import ENDINGS, MENDS  # noqa: F401
+from cdlearn.data.endings import ENDINGS, READERS  # noqa: F401
 from cdlearn.runtime.errors import UserError
 
 LARGEST = 2**27  # pixels to decode: half a gigabyte in RGB, and up to four times that while colours are converted
@@ -129,7 +129,7 @@ def picture(
     except Exception as error:  # Pillow raises half a dozen kinds, from SyntaxError to struct.error, for damaged files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = reason.splitlines()[0].replace(str(path), "the file")
-        raise UserError(f"cannot read {path} ({reason}); mend or remove it, or pass --skip-bad") from error
+        raise UserError(f"cannot read {path} ({reason}); fix or remove it, or pass --skip-bad") from error
 
 
 def _decoded(source, size: int, ranges: deep.Ranges | None, square: bool) -> tuple[Image.Image, Noted]:

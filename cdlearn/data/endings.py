@@ -10,9 +10,9 @@ _READ = (
 )
 ENDINGS = set(_READ.split())
 JPEG_2000 = {".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx"}
-MENDS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif", ".avif": "-U pillow"}
-MENDS |= {".avifs": "-U pillow", ".jxl": "pillow-jxl-plugin"}  # ending -> what pip installs to read it
-MENDS |= dict.fromkeys(JPEG_2000, "-U pillow")
+READERS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".hif": "pillow-heif", ".avif": "-U pillow"}
+READERS |= {".avifs": "-U pillow", ".jxl": "pillow-jxl-plugin"}  # ending -> what pip installs to read it
+READERS |= dict.fromkeys(JPEG_2000, "-U pillow")
 _OTHERS = (  # images that nothing here reads: raw files of cameras, drawings, scientific and layered formats
     ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .raw .svg .svgz .eps .ai .pdf .wmf "
     ".emf .exr .hdr .dcm .dicom .nii .nrrd .mha .fits .fit .fts .xcf .psb .kra .djvu .djv .jxr .wdp .pam .czi .lif "
@@ -42,7 +42,7 @@ ENDINGS &= {*Image.registered_extensions(), ".jif", ".hif", ".jxl"}  # an older 
 def fixes(ignored) -> list[str]:
     """What would let files of these endings be used, a phrase for each kind of fix."""
     said = []
-    if installed := sorted({MENDS[ending] for ending in ignored if ending in MENDS}):
+    if installed := sorted({READERS[ending] for ending in ignored if ending in READERS}):
         said.append(f"to read them: {', '.join(f'pip install {name}' for name in installed)}")
     ways = ((CONVERTED, "convert {} to PNG or TIFF"), (ARRAYS, "save the images in {} as PNG"), (PACKED, "unpack {}"))
     for kinds, way in ways:

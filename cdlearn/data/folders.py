@@ -12,7 +12,7 @@ from cdlearn.data import cache, deep
 from cdlearn.data.cache import decoded
 from cdlearn.data.cache_files import Origin, cache_key, listing_key, surveyed  # noqa: F401
 from cdlearn.data.decoding import decode, deep_values, shorter_side
-from cdlearn.data.endings import ENDINGS, MENDS, fixes  # noqa: F401
+from cdlearn.data.endings import ENDINGS, READERS, fixes  # noqa: F401
 from cdlearn.data.imageset import ImageSet
 from cdlearn.data.labels import labelled
 from cdlearn.data.listing import Listing, find_images, look_through  # noqa: F401

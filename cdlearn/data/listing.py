@@ -53,8 +53,8 @@ class Listing:
             kinds = [f"{count:,} {ending or 'without an ending'}" for ending, count in self.ignored.most_common()]
             kinds = kinds[:6] + [f"{len(kinds) - 6} other kinds"] * (len(kinds) > 6)
             said = fixes(self.ignored)
-            mend = f" ({'; '.join(said)})" if said else ""
-            lines.append(f"ignored {files(self.ignored.total())}: {', '.join(kinds)}{mend}")
+            fix = f" ({'; '.join(said)})" if said else ""
+            lines.append(f"ignored {files(self.ignored.total())}: {', '.join(kinds)}{fix}")
         lines += self.system_lines()
         for what, found in (("links to what is there already", self.repeated), ("folders", self.unreadable)):
             if found:

@@ -1,4 +1,4 @@
-"""What this machine can do, what would stop a run here and how to mend it: ``python -m cdlearn.doctor``."""
+"""What this machine can do, what would stop a run here and how to fix it: ``python -m cdlearn.doctor``."""
 
 import argparse
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ def examine(with_probe: bool = True) -> Iterator[tuple]:
     troubled: list[str] = []
     for rule in RULES if with_probe else RULES[:-1]:
         if ("packages" in troubled and rule in RULES[-3:]) or (troubled and rule is speed):  # these need torch
-            yield "note", f"{rule.__name__}: not looked at", f"mend the {troubled[0]} first"
+            yield "note", f"{rule.__name__}: not looked at", f"fix the {troubled[0]} first"
             continue
         try:
             for finding in rule():
                 troubled += [rule.__name__] * (finding[0] == "trouble")
                 yield finding
         except Exception as error:  # a doctor must not fall ill: what it could not see is a finding
-            mend = [f"pip install {error.name}"] if isinstance(error, ModuleNotFoundError) else []
+            fix = [f"pip install {error.name}"] if isinstance(error, ModuleNotFoundError) else []
             troubled += ["packages"] * (rule is rules.packages)  # without its answer the others cannot be trusted
             what = f"{rule.__name__}: {type(error).__name__}: {error}".partition("\n")[0]
-            yield "trouble" if rule is rules.packages else "note", what, *mend
+            yield "trouble" if rule is rules.packages else "note", what, *fix
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     trouble, well = said.count("trouble"), f"all is well; {said.count('note')} to note"
-    print(f"\n{trouble} to mend before a run; the mend stands behind the arrow" if trouble else f"\n{well}")
+    print(f"\n{trouble} to fix before a run; the fix follows the arrow" if trouble else f"\n{well}")
     return int(trouble > 0)
 
 

@@ -43,7 +43,7 @@ def seconds_per_image(config: Config, spend: float) -> float:
 
 def estimates(measure=seconds_per_image, device: str = "") -> Iterator[tuple]:
     """A finding for each probe. measure: as seconds_per_image."""
-    on, views, mend = pick_device(device).type, SLOW, "a smaller --batch-size, or the laptop preset"
+    on, views, fix = pick_device(device).type, SLOW, "a smaller --batch-size, or the laptop preset"
     for name, data, images, small, spend in PROBES:
         config = Config.preset(name, data=data, device=device)
         batch = config.batch_size if on == "cuda" or not small else small
@@ -53,7 +53,7 @@ def estimates(measure=seconds_per_image, device: str = "") -> Iterator[tuple]:
         try:
             each = measure(replace(config, batch_size=batch, compile=False, limit=None), spend)
         except torch.OutOfMemoryError:
-            yield "note", f"{name} preset: its batch of {batch} does not fit in the device's memory", mend
+            yield "note", f"{name} preset: its batch of {batch} does not fit in the device's memory", fix
             continue
         views = 2 / each if name == "laptop" else views
         how = f"{2 / each:,.0f} views/s at {config.size} px"

@@ -1,4 +1,4 @@
-"""What the doctor looks at: each rule yields findings, (status, what) or (status, what, mend), one line each.
+"""What the doctor looks at: each rule yields findings, (status, what) or (status, what, fix), one line each.
 
 status: ok, note (worth knowing) or trouble (something would not run). Imports are late: broken packages are findings.
 """
@@ -41,7 +41,7 @@ def packages(version_of=metadata.version, load=importlib.import_module) -> Itera
     lines = [line.partition("#")[0].strip() for line in (REQUIREMENTS.read_text().splitlines() if known else IMPORTED)]
     for package in [Requirement(line) for line in lines if line and not line.startswith("-")]:
         name, bound = package.name.lower(), package.specifier
-        fault, mend = "", f'pip install --upgrade "{name}{bound}"'
+        fault, fix = "", f'pip install --upgrade "{name}{bound}"'
         try:
             version = version_of(name)
             if not bound.contains(Version(version).base_version):  # a vendor's 2.11.0a0 counts as 2.11.0
@@ -54,11 +54,11 @@ def packages(version_of=metadata.version, load=importlib.import_module) -> Itera
             why = f"does not go with torch {good['torch']}" if name == "torchvision" else "cannot be imported"
             fault = f"{name} {version} {why} ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             both = "torch torchvision (both from one index)" if name.startswith("torch") else name
-            mend = f"pip install --upgrade --force-reinstall {both}"
+            fix = f"pip install --upgrade --force-reinstall {both}"
         good |= {} if fault else {name: version}
         if fault:
             idle = f"{fault} (training runs without it; notebooks or tests do not)"
-            yield first((name in IMPORTED, "trouble", fault, mend), (True, "note", idle, mend))
+            yield first((name in IMPORTED, "trouble", fault, fix), (True, "note", idle, fix))
     blind = "" if known else "; no requirements.txt beside cdlearn: lower bounds were not checked"
     yield "ok" if known else "note", f"packages: {', '.join(map(' '.join, good.items()))}{blind}"
 
@@ -73,12 +73,12 @@ def devices() -> Iterator[tuple]:
 
     cores, threads, load = joblib.cpu_count(), torch.get_num_threads(), psutil.getloadavg()[0]
     name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
-    what, mend = f"CPU: {name}, {cores} cores usable, torch uses {threads} threads", f"export OMP_NUM_THREADS={cores}"
+    what, fix = f"CPU: {name}, {cores} cores usable, torch uses {threads} threads", f"export OMP_NUM_THREADS={cores}"
     fault = ": more threads than cores are slower" * (threads > cores) + ": half idle" * (threads < cores // 2)
-    yield ("note", what + fault, f"{mend}, if all cores are yours") if fault else ("ok", what)
+    yield ("note", what + fault, f"{fix}, if all cores are yours") if fault else ("ok", what)
     busy = f"the cores were busy in the last minute (load {load:.1f} on {cores}): times here are longer than need be"
-    mend = "run one training after the other, because the threads of two slow each other down"
-    yield first((load < 0.5 * cores, "ok", f"the cores are free (load {load:.1f})"), (True, "note", busy, mend))
+    fix = "run one training after the other, because the threads of two slow each other down"
+    yield first((load < 0.5 * cores, "ok", f"the cores are free (load {load:.1f})"), (True, "note", busy, fix))
     kind = cpu_kind()
     how = "bf16" if fast_bf16(torch.device("cpu")) else "float32, which is right"
     times = f"about {COST[kind]} times as long as" if COST.get(kind) else "longer (not yet measured) than"
@@ -91,8 +91,8 @@ def devices() -> Iterator[tuple]:
         driver = bool(shutil.which("nvidia-smi")) or Path("/proc/driver/nvidia/version").exists()
         why = str(said[0].message) if said else "torch has no CUDA, or the driver is older than it needs"
         blind = f"an NVIDIA driver is here but torch sees no CUDA device ({why.partition(chr(10))[0]})"
-        mend = "install the torch build for your driver from pytorch.org/get-started"
-        yield first((driver, "note", blind, mend), (True, "ok", "no CUDA device: everything runs on the CPU"))
+        fix = "install the torch build for your driver from pytorch.org/get-started"
+        yield first((driver, "note", blind, fix), (True, "ok", "no CUDA device: everything runs on the CPU"))
         return
     for i in range(count):
         free, total = (f"{size / GIB:.1f} GiB" for size in torch.cuda.mem_get_info(i))
@@ -102,8 +102,8 @@ def devices() -> Iterator[tuple]:
     compiler = os.environ.get("CC") or any(map(shutil.which, ("g++", "clang++", "gcc", "clang")))
     lacking = ["triton"] * (not importlib.util.find_spec("triton")) + ["a C++ compiler"] * (not compiler)
     what = f"torch.compile lacks {' and '.join(lacking)}: training runs without it, only slower"
-    mend = "pip install triton; apt install g++ python3-dev"
-    yield first((lacking, "note", what, mend), (True, "ok", "torch.compile: can be used"))
+    fix = "pip install triton; apt install g++ python3-dev"
+    yield first((lacking, "note", what, fix), (True, "ok", "torch.compile: can be used"))
 
 
 def memory() -> Iterator[tuple]:
@@ -123,16 +123,16 @@ def memory() -> Iterator[tuple]:
                     total, free = min(total, most), min(free, max(0, most - used + files))  # held files can be dropped
     what = f"memory: {free / GIB:.1f} GiB available of {total / GIB:.1f} GiB"
     small = [f"{name} ({need} GiB)" for name, need in NEED.items() if free < need * GIB]
-    mend = "close other programs, or raise the container's limit; a smaller --batch-size"
+    fix = "close other programs, or raise the container's limit; a smaller --batch-size"
     few = f"{what}: not enough for {', '.join(small)} on the CPU"
-    yield first((len(small) == len(NEED), "trouble", few, mend), (small, "note", few, mend), (True, "ok", what))
+    yield first((len(small) == len(NEED), "trouble", few, fix), (small, "note", few, fix), (True, "ok", what))
 
 
 def folders() -> Iterator[tuple]:
     """Whether runs/ and data/ can be written, where they are or would be made, and the room there."""
     for folder, bad, move in ((RUNS, "trouble", "pass another --out"), (DATA, "note", "start python elsewhere")):
         refused, standing = "", next(up for up in (folder.resolve(), *folder.resolve().parents) if up.exists())
-        free, mend = shutil.disk_usage(standing).free, f"free some space, or {move}"
+        free, fix = shutil.disk_usage(standing).free, f"free some space, or {move}"
         try:
             tempfile.TemporaryFile(dir=standing).close()
         except OSError as error:
@@ -140,8 +140,8 @@ def folders() -> Iterator[tuple]:
         what = f"{folder}/ ({folder.resolve()}) can be written, {free / 2**20:,.0f} MiB free"
         yield first(
             (refused, bad, f"{folder}/ ({folder.resolve()}) cannot be written: {refused}", move),
-            (free < LAPTOP_DISK, bad, f"{what}: too little", mend),
-            (free < PAPER_DISK, "note", f"{what}: the paper preset and downloads need more", mend),
+            (free < LAPTOP_DISK, bad, f"{what}: too little", fix),
+            (free < PAPER_DISK, "note", f"{what}: the paper preset and downloads need more", fix),
             (True, "ok", what),
         )
 
@@ -173,8 +173,8 @@ def data() -> Iterator[tuple]:
         what = f"decoded images in {DATA / 'decoded'}: {len(kept)} caches, {total:.2f} GiB"
         stale = [(path, size) for path, size, of in kept if of is None or not Path(of.folder).is_dir()]
         freed = f"{sum(size for _, size in stale) / GIB:.2f} GiB of folders that are gone, or of an older version"
-        mend = f"remove {' '.join(str(path.with_suffix('.*')) for path, _ in stale[:3])}" + " …" * (len(stale) > 3)
-        yield first((stale, "note", f"{what}, {freed}", mend), (True, "ok", what))
+        fix = f"remove {' '.join(str(path.with_suffix('.*')) for path, _ in stale[:3])}" + " …" * (len(stale) > 3)
+        yield first((stale, "note", f"{what}, {freed}", fix), (True, "ok", what))
 
 
 def kernel() -> Iterator[tuple]:
@@ -185,5 +185,5 @@ def kernel() -> Iterator[tuple]:
     ours = Path(python).name == python or Path(python).parent.resolve() == Path(sys.executable).parent.resolve()
     fault = "" if ours else f"Jupyter's kernel python3 starts {python}, not this environment's {sys.executable}"
     fault = fault if python else "Jupyter has no kernel python3, which every notebook asks for"
-    mend = "python -m pip install ipykernel && python -m ipykernel install --sys-prefix"
-    yield ("note", fault, mend) if fault else ("ok", "Jupyter kernel python3: this environment's")
+    fix = "python -m pip install ipykernel && python -m ipykernel install --sys-prefix"
+    yield ("note", fault, fix) if fault else ("ok", "Jupyter kernel python3: this environment's")

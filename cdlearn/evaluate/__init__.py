@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from cdlearn.evaluate.embedding import embed
     from cdlearn.evaluate.held_out import assign_to_clusters, knn_transfer
     from cdlearn.evaluate.metrics import (
-        agreement,
         agreement_scores,
         assignment_scores,
         cluster,
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
         clustering_accuracy,
         clusterings,
         knn_accuracy,
+        label_agreement,
     )
 
 __all__ = [
-    "agreement",
     "agreement_scores",
     "assign_to_clusters",
     "assignment_scores",
@@ -34,6 +33,7 @@ __all__ = [
     "embed",
     "knn_accuracy",
     "knn_transfer",
+    "label_agreement",
     "raw_pixels",
     "untrained_heads",
 ]

@@ -73,7 +73,7 @@ def score_beside(model: nn.Module, images: ImageSet, config: Config, path: Path)
     rows = extra_metrics.rows(model, images, config)
     checkpoint.write_text(path, json.dumps(rows, indent=1) + "\n")
     print(f"\nbeside the published protocol, which scores features as they are (in {path}):")
-    print(extra_metrics.table(rows))
+    print(extra_metrics.format_rows(rows))
 
 
 if __name__ == "__main__":

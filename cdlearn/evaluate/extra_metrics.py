@@ -111,7 +111,7 @@ def rows(model: nn.Module, images: ImageSet, config: Config) -> dict[str, dict[s
     return found
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def format_rows(found: dict[str, dict[str, float]]) -> str:
     """The rows as text; what a row does not have is left empty."""
     names = {"nmi": "NMI", "ari": "ARI", "acc": "ACC", "knn": "kNN", "rankme": "RankMe", "pairs": "pairs found"}
     names = {key: title for key, title in names.items() if any(key in row for row in found.values())}

@@ -21,7 +21,7 @@ def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
     return float(table[rows, columns].sum() / len(labels))
 
 
-def agreement(labels: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
+def label_agreement(labels: np.ndarray, clusters: np.ndarray) -> tuple[float, float, float]:
     """NMI, ARI and ACC of clusters (N,) against labels (N,)."""
     return (
         normalized_mutual_info_score(labels, clusters),
@@ -39,7 +39,7 @@ def assignment_scores(output: Tensor | np.ndarray, labels: Tensor | np.ndarray) 
     """
     if len(output) != len(labels):
         raise ValueError(f"{len(output)} outputs for {len(labels)} labels")
-    found = agreement(np.asarray(labels), np.asarray(output).argmax(axis=1))
+    found = label_agreement(np.asarray(labels), np.asarray(output).argmax(axis=1))
     return {name: round(float(value), 4) for name, value in zip(("nmi", "ari", "acc"), found, strict=True)}
 
 
@@ -83,7 +83,7 @@ def clusterings(features: Tensor | np.ndarray, k: int, seeds: int = 3, n_init: i
 
 def agreement_scores(labels: Tensor | np.ndarray, found: list[np.ndarray]) -> dict[str, float]:
     """NMI, ARI and ACC of several clusterings (N,) against labels (N,): mean and std, as :func:`cluster_scores`."""
-    rows = [agreement(np.asarray(labels), clusters) for clusters in found]
+    rows = [label_agreement(np.asarray(labels), clusters) for clusters in found]
     mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
     return {
         key: round(float(value), 4)

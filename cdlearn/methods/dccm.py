@@ -18,7 +18,7 @@ from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import feature_heads
 from cdlearn.methods.dac import TINY, cosines, pair_loss
-from cdlearn.methods.views import forward_views, stages, with_backbone, with_maps
+from cdlearn.methods.views import forward_views, shrinking_parts, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
 SAME, SURE = 0.95, 0.9  # cosine from which two images are one in the graph; share from which an answer is a label
@@ -63,7 +63,9 @@ class DCCM(Method):
         self.config, self.backbone = config, backbone
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)  # as DAC's
         with torch.no_grad():  # in evaluation mode, which moves no statistics
-            found = with_maps(backbone.eval(), torch.zeros(1, 3, config.size, config.size), stages(backbone)[:1])
+            found = with_maps(
+                backbone.eval(), torch.zeros(1, 3, config.size, config.size), shrinking_parts(backbone)[:1]
+            )
         backbone.train()
         wide, hidden = found[1][0].shape[1] + config.clusters, config.hidden
         self.discriminator = nn.Sequential(
@@ -73,7 +75,7 @@ class DCCM(Method):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 3, S, S) -> logits (M, clusters), the early map (M, C PLACES^2)."""
-        h, (early,) = with_maps(self.backbone, x, stages(self.backbone)[:1])
+        h, (early,) = with_maps(self.backbone, x, shrinking_parts(self.backbone)[:1])
         early = F.adaptive_avg_pool2d(at_least_float32(early), PLACES)
         return at_least_float32(self.clusters(h)), early.flatten(1)
 

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.autoencoder import decoder
 from cdlearn.methods.base import Method
-from cdlearn.methods.views import stages, with_backbone, with_maps
+from cdlearn.methods.views import shrinking_parts, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
 
@@ -85,5 +85,5 @@ class DCGAN(Method):
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, S, S) -> ``backbone`` h (N, backbone.dim), ``output``: the largest value of each map of each stage."""
-        h, maps = with_maps(self.backbone, x, stages(self.backbone))
+        h, maps = with_maps(self.backbone, x, shrinking_parts(self.backbone))
         return with_backbone(h, lambda h: torch.cat([part.float().amax(dim=(2, 3)) for part in maps], dim=1))

@@ -39,13 +39,13 @@ def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Te
         return {"backbone": h, "output": output(h)}
 
 
-def stages(net: nn.Module) -> list[nn.Module]:
+def shrinking_parts(net: nn.Module) -> list[nn.Module]:
     """The parts of a backbone between which its maps get smaller, in order: tiny's blocks, the layers of a ResNet."""
     return list(net.blocks) if isinstance(net, TinyResNet) else [net.layer1, net.layer2, net.layer3, net.layer4]
 
 
 def with_maps(net: nn.Module, x: Tensor, parts: list[nn.Module]) -> tuple[Tensor, list[Tensor]]:
-    """(N, 3, S, S) -> h (N, .dim), and what each of ``parts`` answers on the way, (N, C, H, W)."""
+    """(N, 3, S, S) -> h (N, .dim), and the outputs of ``parts`` on the way, (N, C, H, W)."""
     maps: list[Tensor] = []
     hooks = [part.register_forward_hook(lambda module, given, found: maps.append(found)) for part in parts]
     try:

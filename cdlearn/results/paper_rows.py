@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cdlearn.runtime.errors import UserError
 
-STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
-STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
+TABLE_STAGES = {2: ("backbone",), 3: ("output",), 4: ("backbone", "output")}
+TABLE_STAGES |= {5: ("output",), 6: ("output",), 7: ("output",), 8: ("backbone",), 9: ("backbone",), 10: ("backbone",)}
 PIXELS, RANDOM = {"pixels": True}, {"random": True}  # stand for K-means on raw pixels and on an untrained network
 # Table 4's last row is Table 5's first: it was run without schedule and clipping. (Our 50 steps of warm-up stay.)
 PLAIN = dict(cosine=False, clip=0.0)
@@ -47,7 +47,7 @@ def published(table: int) -> dict[tuple[str, str], dict]:
     Raises:
         UserError: for a table the paper does not have.
     """
-    if table not in STAGES:
+    if table not in TABLE_STAGES:
         raise UserError(f"there is no table {table}; the paper's comparisons are tables 2 to 10")
     found: dict[tuple[str, str], dict] = {}
     with Path(__file__).with_name("published.csv").open(newline="") as file:

@@ -22,7 +22,7 @@ from cdlearn.data.fingerprints import is_of
 from cdlearn.evaluate import assignment_scores, cluster_scores, embed, raw_pixels, untrained_heads
 from cdlearn.methods import needs_clusters
 from cdlearn.results import equal_time
-from cdlearn.results.paper_rows import CODES, OURS, PIXELS, RANDOM, STAGES, published  # noqa: F401 (names of this file)
+from cdlearn.results.paper_rows import CODES, OURS, PIXELS, RANDOM, TABLE_STAGES, published  # noqa: F401 (names of this file)
 from cdlearn.results.run_folder import data_name, home_of, make_folder
 from cdlearn.results.tables import METRICS, Row
 from cdlearn.runtime.devices import pick_device
@@ -134,7 +134,7 @@ def rows(
             epochs = epochs_at_equal_time(own[seeds[0]], images, seconds, home)
             own = {seed: replace(config, epochs=epochs) for seed, config in own.items()}
         values[name] = {seed: scores_of(name, changes, config, images, home) for seed, config in own.items()}
-    more = {(name, stage): {} for stage in STAGES[table] for name in OURS[table] if (name, stage) not in known}
+    more = {(name, stage): {} for stage in TABLE_STAGES[table] for name in OURS[table] if (name, stage) not in known}
     return [
         row
         for (name, stage), by_data in {**known, **more}.items()

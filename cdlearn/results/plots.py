@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cdlearn.augment import central_square, to_size
-from cdlearn.losses import all_half_loss, nt_xent_floor, nt_xent_start
+from cdlearn.losses import all_half_loss, nt_xent_orthogonal, nt_xent_start
 
 # Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
@@ -136,7 +136,7 @@ def instance_lines(axis, config, epochs, column) -> None:
     n = config.batch_size
     axis.set_title(f"instance level, N = {n} images")
     reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}")
-    floor = nt_xent_floor(n, config.instance_temperature)
+    floor = nt_xent_orthogonal(n, config.instance_temperature)
     reference(axis, floor, f"negatives at right angles: {floor:.2f}")
 
 
@@ -150,7 +150,7 @@ def feature_lines(axis, config, epochs, column) -> None:
     reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
     reference(axis, floor, f"all answers 0.5: {floor:.2f}")
     if config.heads_similarity == "correlation":
-        apart = nt_xent_floor(k, config.feature_temperature)
+        apart = nt_xent_orthogonal(k, config.feature_temperature)
         reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
     axis.legend(fontsize=8, loc="center right")
 
@@ -167,7 +167,7 @@ def cluster_lines(axis, config, epochs, column) -> None:
     """What the cluster loss starts at, and what disjoint clusters would leave."""
     axis.set_title(f"cluster level, K = {config.clusters} clusters")
     start = nt_xent_start(config.clusters)
-    floor = nt_xent_floor(config.clusters, config.feature_temperature)
+    floor = nt_xent_orthogonal(config.clusters, config.feature_temperature)
     reference(axis, start, f"all clusters alike: ln(2K-1) = {start:.2f}")
     reference(axis, floor, f"no image in two of them: {floor:.2f}", below=True)
 

@@ -16,7 +16,7 @@ def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the
     """Let ``content`` write the bytes of ``path``, whole or not at all.
 
     The bytes go to a file beside it, which takes the name only when it is complete and on the disk. So a full disk or a
-    kill leaves the old file as it was. then: what to do when the trouble is mended.
+    kill leaves the old file as it was. then: what to do when the trouble is fixed.
 
     Raises:
         UserError: if it cannot be written.
@@ -34,8 +34,8 @@ def write(path: Path, content: Callable[[BinaryIO], None], then: str = "give the
     except OSError as error:
         reason = error.strerror or error
         kept = "; the previous file is intact" if path.exists() else ""
-        mend = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-        raise UserError(f"cannot save {path} ({reason}){kept}; {mend}, then {then}") from error
+        fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "fix that"
+        raise UserError(f"cannot save {path} ({reason}){kept}; {fix}, then {then}") from error
     finally:
         if part:
             Path(part).unlink(missing_ok=True)

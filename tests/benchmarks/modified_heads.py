@@ -31,11 +31,11 @@ from cdlearn.runtime.commandline import guarded
 from cdlearn.runtime.errors import UserError
 
 RECORD = RECORDS / "modified-heads.csv"
-MENDED = dict(heads_similarity="correlation", feature_temperature=0.2)
+DECORRELATED = dict(heads_similarity="correlation", feature_temperature=0.2)
 ARMS = {
     "CD": {},
     "SimCLR": dict(method="simclr"),
-    "mended": MENDED,
+    "mended": DECORRELATED,
 }
 CLAIMS = (
     ("decorrelated heads over published ones", "mended", "CD"),

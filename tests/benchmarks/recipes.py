@@ -19,7 +19,7 @@ import time
 import pandas as pd
 import torch
 from budget import RECORDS, append, recorded, train_for
-from search import MENDED, settings, strength
+from search import DECORRELATED, settings, strength
 
 from cdlearn.config import Config
 from cdlearn.course import measured
@@ -33,7 +33,7 @@ from cdlearn.trainer import Trainer
 PARTS = {
     "published": {},
     "gray01": dict(gray=0.1, instance_temperature=0.2) | strength(0.5),
-    "heads": MENDED,  # correlation at feature temperature 0.2, where there are heads
+    "heads": DECORRELATED,  # correlation at feature temperature 0.2, where there are heads
     "grow": dict(grow="16@0.4,24@0.75"),
     "grow24": dict(grow="24@0.65"),
     "multicrop": dict(small_views=4, small_size=16, small_crop=(0.08, 0.5)),

@@ -26,7 +26,7 @@ from paired_claims import EXPLAINED, chart, comparisons, markdown, spreads
 
 from cdlearn.config import Config
 from cdlearn.data import ImageSet, load
-from cdlearn.evaluate import agreement, assign_to_clusters, clusterings, knn_accuracy
+from cdlearn.evaluate import assign_to_clusters, clusterings, knn_accuracy, label_agreement
 from cdlearn.results.scoring import stages
 from cdlearn.runtime.devices import cpu_kind
 from cdlearn.trainer import fit
@@ -62,12 +62,12 @@ def measure(settings: dict, about: dict, more: Callable[[np.ndarray, ImageSet], 
     for name, stage in (("h", "backbone"), ("y", "output"), ("never trained", "untrained heads")):
         if stage in features:
             clusters = clusterings(features[stage], k, seeds=1)[0]
-            for score, value in zip(("nmi", "ari", "acc"), agreement(labels, clusters), strict=True):
+            for score, value in zip(("nmi", "ari", "acc"), label_agreement(labels, clusters), strict=True):
                 row[f"{score} {name}"] = round(float(value), 4)
             row[f"knn {name}"] = round(knn_accuracy(features[stage], images.labels), 4)
             if unseen:
                 found = assign_to_clusters(features[stage], clusters, unseen[stage])
-                row[f"held-out nmi {name}"] = round(float(agreement(images.held_out.labels.numpy(), found)[0]), 4)
+                row[f"held-out nmi {name}"] = round(float(label_agreement(images.held_out.labels.numpy(), found)[0]), 4)
     last = model.history[-1]
     row |= {term: round(last[term], 4) for term in ("instance", "feature", "entropy") if term in last}
     if "feature" in last:

@@ -40,7 +40,7 @@ def strength(times: float) -> dict[str, float]:
     return {name: round(min(getattr(Config, name) * times, 0.5 if name == "hue" else 1.0), 4) for name in STRENGTHS}
 
 
-MENDED = dict(heads_similarity="correlation", feature_temperature=0.2)
+DECORRELATED = dict(heads_similarity="correlation", feature_temperature=0.2)
 TRIALS = {
     "today": {},
     "lr 3e-4": dict(lr=3e-4),
@@ -75,8 +75,8 @@ TRIALS = {
 }
 ONLY = {  # trials that mean something to one method only
     "heads: correlation 1": ("cd", dict(heads_similarity="correlation")),
-    "heads: correlation 0.2": ("cd", MENDED),
-    "heads: correlation 0.2, mean": ("cd", MENDED | dict(entropy_of="mean")),
+    "heads: correlation 0.2": ("cd", DECORRELATED),
+    "heads: correlation 0.2, mean": ("cd", DECORRELATED | dict(entropy_of="mean")),
     "heads: mean": ("cd", dict(entropy_of="mean")),
     "heads: temperature 0.2": ("cd", dict(feature_temperature=0.2)),
     "heads: no entropy": ("cd", dict(alpha=0.0)),

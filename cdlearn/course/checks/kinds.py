@@ -1,6 +1,6 @@
 """Exercises that are no functions: predict a number before it is measured, choose what a figure shows.
 
-(A bug to find is a function to mend, so it has a checker like any other function.)
+(A bug to find is a function to fix, so it has a checker like any other function.)
 """
 
 from dataclasses import dataclass, field
