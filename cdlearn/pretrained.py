@@ -17,6 +17,7 @@ import torchvision
 from torch import Tensor, nn
 
 from cdlearn import checkpoint
+from cdlearn.backbones import backbone
 from cdlearn.config import Config
 from cdlearn.methods import METHODS
 from cdlearn.runtime import weight_files
@@ -63,11 +64,10 @@ class Weights:
         """``config`` with what the weights decide: the statistics, and those settings of ``free`` that they fix.
 
         Raises:
-            UserError: where they do not fit the settings, naming both and the fix.
+            UserError: where they do not fit the settings, naming both and the fix, or are not those of the network.
         """
-        own = {"backbone": self.backbone, "stem": self.stem} | (
-            {"width": self.width} if self.backbone == "tiny" else {}
-        )
+        own = {"backbone": self.backbone, "stem": self.stem}
+        own |= {"width": self.width} if self.backbone == "tiny" else {}
         taken = {name: value for name, value in own.items() if name in free}
         if "size" in free and taken.get("stem", config.stem) == "imagenet" and self.normalize == IMAGENET:
             taken["size"] = max(config.size, LARGE)
@@ -84,33 +84,33 @@ class Weights:
                 f"spoil all that follows; pass --stem {self.stem}"
             )
         config.check()
+        with torch.device("meta"):  # names and shapes alone, before a folder is made for the run
+            self.fitting(backbone(config.backbone, config.stem, config.width))
         return config
 
     def put_into(self, net: nn.Module) -> None:
-        """Copy the weights into ``net``, a fresh backbone of ours; a conv1 of the other stem stays fresh.
+        """Copy the weights into ``net``, a fresh backbone of ours; a conv1 of the other stem stays fresh."""
+        net.load_state_dict(net.state_dict() | self.fitting(net))
+
+    def fitting(self, net: nn.Module) -> dict[str, Tensor]:
+        """The tensors that go into ``net``, a backbone of ours: all but a conv1 of the other stem.
 
         Raises:
             UserError: for the first tensor that is missing, unexpected or of another shape.
         """
-        wanted = net.state_dict()
+        wanted, kind = net.state_dict(), f"{self.name} is no {self.backbone} as torchvision builds it"
         given = {name: of for name, of in self.tensors.items() if name != "conv1.weight" or self.fits(net)}
-        kept = {name: of for name, of in given.items() if name in wanted and of.shape == wanted[name].shape}
         for name, of in given.items():
             if name not in wanted:
-                raise UserError(f"{self.name} is no {self.backbone} as torchvision builds it: it has {name} as well")
-            if name not in kept:
-                shapes = (" x ".join(map(str, shape)) or "a number" for shape in (of.shape, wanted[name].shape))
-                raise UserError(
-                    "{} is no {} as torchvision builds it: {} is {}, not {}".format(
-                        self.name, self.backbone, name, *shapes
-                    )
-                )
+                raise UserError(f"{kind}: it has {name} as well")
+            if of.shape != wanted[name].shape:
+                raise UserError(f"{kind}: {name} is {shown(of.shape)}, not {shown(wanted[name].shape)}")
             if of.is_floating_point() and not of.isfinite().all():
                 raise UserError(f"{self.name} is damaged: {name} is not finite everywhere")
         for name in wanted:  # old files do not count the batches, which nothing here reads
-            if name not in kept and not name.endswith("num_batches_tracked") and name != "conv1.weight":
+            if name not in self.tensors and not name.endswith("num_batches_tracked"):
                 raise UserError(f"{self.name} is no whole {self.backbone}: {name} is missing")
-        net.load_state_dict(wanted | kept)
+        return given
 
     def fits(self, net: nn.Module) -> bool:
         """Whether conv1 of the weights has the stem of ``net``; always, where there is no such layer."""
@@ -140,15 +140,15 @@ def resolved(config: Config, start: Weights | None, state: dict) -> tuple[Config
     return start.settled(config), start
 
 
-def read(source: str, backbone: str) -> Weights:
+def read(source: str, imagenet: str) -> Weights:
     """The weights that ``--weights`` names: imagenet, a file, a run, or the folder of an export.
 
-    backbone: whose weights ``imagenet`` stands for.
+    imagenet: the backbone whose weights the word "imagenet" stands for.
 
     Raises:
         UserError: naming the file and what is wrong with it.
     """
-    path, name = downloaded(backbone) if source == IMAGENET else found(expanded(source))
+    path, name = downloaded(imagenet) if source == IMAGENET else found(expanded(source))
     tensors, beside = weight_files.read(path)
     own, left_out = backbone_of(tensors, name)
     kind, stem, width = architecture(own, name)
@@ -166,11 +166,11 @@ def found(path: Path) -> tuple[Path, str]:
     raise UserError(f"{path} is no run and no export: there is neither checkpoint.pt nor backbone.safetensors in it")
 
 
-def downloaded(backbone: str) -> tuple[Path, str]:
+def downloaded(kind: str) -> tuple[Path, str]:
     """torchvision's best weights of a ResNet for ImageNet: the file, downloaded once, and its name."""
-    if backbone == "tiny":
+    if kind == "tiny":
         raise UserError("there are no ImageNet weights of tiny; pass --backbone resnet18, resnet34 or resnet50")
-    weights = torchvision.models.get_model_weights(backbone).DEFAULT
+    weights = torchvision.models.get_model_weights(kind).DEFAULT
     path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
     if not path.is_file():
         try:
@@ -181,7 +181,7 @@ def downloaded(backbone: str) -> tuple[Path, str]:
                 f"cannot download {weights.url} ({reason}); fetch it elsewhere and put it at {path}, or pass "
                 "--weights FILE"
             ) from error
-    return path, f"{backbone} {weights.name} ({path.name})"
+    return path, f"{kind} {weights.name} ({path.name})"
 
 
 def backbone_of(tensors: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -218,6 +218,11 @@ def prefix_of(tensors: dict[str, Tensor], name: str) -> tuple[str, str]:
     return prefix, seen[prefix]
 
 
+def shown(shape: torch.Size) -> str:
+    """A shape in words, for an error message."""
+    return " x ".join(map(str, shape)) or "a single number"
+
+
 def listed(tensors: dict[str, Tensor]) -> str:
     """The first names in a file, for an error message."""
     names = list(tensors)
@@ -239,13 +244,11 @@ def architecture(own: dict[str, Tensor], name: str) -> tuple[str, str, int]:
         )
     if "conv1.weight" not in own:
         raise UserError(f"{name} is no {kind} as torchvision builds it: conv1.weight is missing")
-    shape = tuple(own["conv1.weight"].shape)
-    if shape not in STEMS:
-        shown = " x ".join(map(str, shape))
-        raise UserError(
-            f"conv1.weight of {name} is {shown}; that of a {kind} is 64 x 3 x 7 x 7, or 3 x 3 in the small stem"
-        )
-    return kind, STEMS[shape], Config.width
+    shape = own["conv1.weight"].shape
+    if tuple(shape) not in STEMS:
+        needed = f"that of a {kind} is 64 x 3 x 7 x 7, or 3 x 3 in the small stem"
+        raise UserError(f"conv1.weight of {name} is {shown(shape)}; {needed}")
+    return kind, STEMS[tuple(shape)], Config.width
 
 
 def normalization(kind: str, beside: dict, described: Path) -> str:

@@ -185,6 +185,15 @@ def test_what_does_not_fit_is_named(case, resnet, blank, tmp_path, capsys):
     assert "\n" not in str(error.value) and "w.pt" in str(error.value) and "this ran" not in capsys.readouterr().out
 
 
+def test_nothing_is_made_for_weights_that_do_not_fit(resnet, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(without("layer2.0.bn1.bias")(resnet.state_dict()), "w.pt")
+    given = ["--preset=smoke", "--size=16", "--batch-size=4", f"--data={pictures}", "--out=run"]
+    assert train.main([*given, "--weights=w.pt"]) == 2
+    assert "layer2.0.bn1.bias is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_files_that_cannot_be_read_are_named(file, tmp_path):
     cut = tmp_path / "cut.pth"
