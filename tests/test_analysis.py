@@ -154,8 +154,8 @@ def test_the_heads_shown_first_name_attributes_and_those_that_a_view_moves_come_
 
 def test_answers_lie_between_0_and_1_whatever_the_method():
     y = np.random.default_rng(0).random((50, 3)).astype(np.float32)
-    assert heads.as_answers(y) is y
-    z = heads.as_answers(10 * y - 5)
+    assert heads.scaled_outputs(y) is y
+    z = heads.scaled_outputs(10 * y - 5)
     assert z.min() == 0 and z.max() == 1 and np.corrcoef(y[:, 0], z[:, 0])[0, 1] > 0.99
 
 
@@ -286,11 +286,11 @@ def test_the_ratio_test_takes_pairs_that_are_each_others_nearest_by_far_and_look
     near = np.array([[1, 2], [0, 2], [3, 1], [2, 1], [5, 6], [4, 6], [7, 5], [6, 5]])
     far = np.array([[0.1, 0.9]] * 4 + [[0.8, 0.9]] * 4)
     unknown = np.full(8, -1)
-    found = duplicates.alike_to_network(images, near, far, unknown)
+    found = duplicates.similar_to_network(images, near, far, unknown)
     assert [pair[:2] for pair in found] == [(0, 1)], "2 and 3 look different, the others are not much nearer"
     assert found[0][2] == pytest.approx(1 / 9)
     known = np.array([0, 0, -1, -1, -1, -1, -1, -1])
-    assert duplicates.alike_to_network(images, near, far, known) == [], "not told again"
+    assert duplicates.similar_to_network(images, near, far, known) == [], "not listed again"
 
 
 def test_the_ratio_test_passes_over_known_copies():
@@ -300,7 +300,7 @@ def test_the_ratio_test_passes_over_known_copies():
     near = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 4], [3, 0, 1]])
     far = np.array([[0, 0.1, 0.9], [0, 0.1, 0.9], [0.1, 0.1, 0.9], [0.9, 0.9, 1], [0.9, 1, 1]])
     known = np.array([0, 0, -1, -1, -1])
-    assert [pair[:2] for pair in duplicates.alike_to_network(images, near, far, known)] == [(0, 2)]
+    assert [pair[:2] for pair in duplicates.similar_to_network(images, near, far, known)] == [(0, 2)]
 
 
 def test_of_copies_the_best_is_kept_by_pixels_then_bytes_then_name():

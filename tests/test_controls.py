@@ -98,7 +98,7 @@ def test_heads_are_named_after_what_they_know():
         {"attribute": "class", "value": "cat", "head": 4, "auc": 0.8},
         {"attribute": "kind", "value": "object", "head": 3, "auc": 0.7},
     ]
-    assert scoring.notes_on_heads({"heads": rows}) == {3: "knows kind\nAUC 0.700"}
-    assert scoring.notes_on_heads({"heads": rows}, True) == {3: "knows brick\nAUC 0.990", 4: "knows cat\nAUC 0.800"}
+    assert scoring.notes_on_heads({"heads": rows}) == {3: "encodes kind\nAUC 0.700"}
+    assert scoring.notes_on_heads({"heads": rows}, True) == {3: "encodes brick\nAUC 0.990", 4: "encodes cat\nAUC 0.800"}
     labels, same = torch.tensor([0, 1, 1]), torch.tensor([5, 6, 6])
-    assert not scoring.says_more(labels, {"a": same}) and scoring.says_more(labels, {"a": torch.tensor([0, 0, 0])})
+    assert not scoring.adds_to(labels, {"a": same}) and scoring.adds_to(labels, {"a": torch.tensor([0, 0, 0])})

@@ -1,8 +1,8 @@
-"""Deep convolutional GAN (DCGAN; Radford, Metz and Chintala, ICLR 2016): a forger and a judge, both convolutional.
+"""Deep convolutional GAN (DCGAN; Radford, Metz and Chintala, ICLR 2016): a generator and a discriminator.
 
 The generator makes images from noise. The discriminator, here the shared backbone and a linear layer, has to tell them
-from real ones, and each learns from the other. What serves afterwards is the judge: to see what a forger gets wrong,
-it must know what images are like. Its features are the maps of all its stages, max-pooled, side by side.
+from real ones, and each learns from the other. The discriminator is kept: to see what the generator gets wrong,
+it must represent what images are like. Its features are the maps of all its stages, max-pooled, side by side.
 
 Simplified: both players take their steps at once, with the run's one Adam (the original: in turns, and Adam with beta1
 0.5), because the Trainer knows one loss and one step. The maps are pooled over the whole image, not to 4 x 4 places, so
@@ -22,7 +22,7 @@ from cdlearn.runtime import distributed
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross entropy of the discriminator: real images are to score above 0, forged ones below.
+    """Binary cross entropy of the discriminator: real images are to score above 0, generated ones below.
 
     real, fake: (N, 1) logits -> scalar in nats; 2 ln 2 when it cannot tell them apart.
     """
@@ -30,9 +30,9 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """Binary cross entropy of the generator: forged images are to score above 0. fake: (N, 1) logits -> scalar.
+    """Binary cross entropy of the generator: generated images are to score above 0. fake: (N, 1) logits -> scalar.
 
-    Minus log D(fake) instead of log(1 - D(fake)), because that still has a gradient when no forgery deceives.
+    Minus log D(fake) instead of log(1 - D(fake)), because that still has a gradient when no generated image deceives.
     """
     return F.softplus(-fake).mean()
 

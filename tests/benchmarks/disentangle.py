@@ -94,7 +94,7 @@ def measure(code: np.ndarray, attributes: dict[str, Tensor], seed: int) -> dict[
     """Every measure of a code (N, D), and per attribute the held-out AUC of the best head, a mean over its values."""
     rows = disentanglement.attribute_scores(code, attributes, permutations=0, seed=seed)
     best = {name: np.mean([row["auc"] for row in rows if row["attribute"] == name]) for name in attributes}
-    auc, bar = disentanglement.knowledge(code, attributes, seed=seed)
+    auc, bar = disentanglement.attribute_auc(code, attributes, seed=seed)
     found = {"best": np.mean(list(best.values())), "bar": bar}
     found |= {
         "one": disentanglement.fraction_encoding_one(auc, bar),

@@ -42,7 +42,7 @@ def by_ratio_alone(found: Analysis) -> set[tuple[int, int]]:
     """The pairs of the third tier as if the surer tiers, which leave it little, were not there."""
     n, thumbnail = len(found.contents.files), found.contents.thumbnail
     images = torch.from_numpy(np.stack([np.asarray(thumbnail(i, 64)) for i in range(n)])).permute(0, 3, 1, 2)
-    told = duplicates.alike_to_network(images, found.neighbours, found.distance, np.full(n, -1))
+    told = duplicates.similar_to_network(images, found.neighbours, found.distance, np.full(n, -1))
     return pairs_of([list(pair[:2]) for pair in told])
 
 
