@@ -142,7 +142,7 @@ def test_the_heads_shown_first_name_attributes_and_those_that_a_view_moves_come_
     assert first[0] in (1, 2, 3) and first[1] == 5, "redness, which three heads know, then texture"
     assert 4 not in first and len({1, 2, 3} & set(first)) == 1, "nothing constant, nothing twice"
     rows = attribute_scores(answers[:, first[:2]], {name: attributes[name] for name in ("red", "rough")})
-    assert [row["head"] for row in rows] == [0, 0, 1, 1], "the table confirms what each of the two knows"
+    assert [row["head"] for row in rows] == [0, 0, 1, 1], "the table confirms what each of the two encodes"
     assert min(row["auc"] for row in rows) > 0.95
     red = shown[0]
     assert red["opposite"] and red["same"] and abs(red["opposite"][0][1]) > 0.99
@@ -233,7 +233,7 @@ def test_the_map_keeps_neighbourhoods():
     truth = np.repeat(np.arange(4), 30)
     rows = neighbours.unit(5 * np.eye(8)[truth] + np.random.default_rng(0).standard_normal((120, 8)))
     told = []
-    xy = tsne.placed(rows, *neighbours.nearest(rows, 0, 120).values(), told=told.append)
+    xy = tsne.placed(rows, *neighbours.nearest(rows, 0, 120).values(), after_steps=told.append)
     near = np.argsort(((xy[:, None] - xy[None]) ** 2).sum(-1), axis=1)[:, 1:6]
     assert (truth[near] == truth[:, None]).mean() > 0.95
     assert sum(told) == tsne.STEPS

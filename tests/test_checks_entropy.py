@@ -102,9 +102,9 @@ def clamped_in_place(logits):
     [
         ("probabilities", lambda y: bits(y).mean() * LN2, "factor of ln 2"),
         ("probabilities", lambda y: -bits(y).mean(), "needs a minus"),
-        ("probabilities", lambda y: -bits(y).mean() * LN2, "no log 2"),
+        ("probabilities", lambda y: -bits(y).mean() * LN2, "log 2 is missing"),
         ("probabilities", lambda y: -(y * y.log2()).mean(), "other outcome counts too"),
-        ("probabilities", lambda y: -(y * y.log()).mean(), "and no log 2. The other"),
+        ("probabilities", lambda y: -(y * y.log()).mean(), "and log 2 is missing. The other"),
         ("probabilities", lambda y: bits(y).sum(), "summed over images and heads"),
         ("probabilities", lambda y: bits(y).sum(0).mean(), "1/N of Eq. 9"),
         ("probabilities", lambda y: bits(y).mean(0).sum(), "Eq. 10 is a mean"),

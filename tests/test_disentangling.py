@@ -1,4 +1,4 @@
-"""Measures of disentanglement on codes whose answer is known: one head per attribute, the same turned, and noise."""
+"""Measures of disentanglement on codes with known scores: one head per attribute, the same rotated, and noise."""
 
 from itertools import product
 
@@ -61,13 +61,13 @@ def test_noise():
     assert disentanglement.fraction_encoding_one(auc, bar) == 0
     assert abs(auc.mean() - 0.5) < 0.01, "choice and score on different images: no bias"
     assert mig_dci.mutual_information_gap(NOISE, ATTRIBUTES) < 0.01
-    assert mig_dci.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "heads that all answer alike"
+    assert mig_dci.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "constant heads"
 
 
 def test_dci_of_importances_by_hand():
     assert mig_dci.dci_of(np.eye(3)) == pytest.approx((1, 1))
     assert mig_dci.dci_of(np.ones((3, 3))) == pytest.approx((0, 0))
-    assert mig_dci.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head knows both
+    assert mig_dci.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head encodes both
     two_for_one = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert mig_dci.dci_of(two_for_one) == pytest.approx((1, (1 - np.log(2) / np.log(3) + 1) / 2))
     unused = np.array([[3.0, 0.0], [1.0, 1.0]])  # weights 3/5 and 2/5: the second head is as mixed as can be

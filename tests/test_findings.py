@@ -1,4 +1,4 @@
-"""What a report finds without labels: quality issues, strangers, dense regions, what to label first, what is new."""
+"""What a report finds without labels: quality issues, outliers, dense regions, what to label first, what is new."""
 
 import io
 import json

@@ -41,7 +41,7 @@ def analyse(
     cache: bool = True,
     since: str | Path | None = None,
 ) -> Analysis:
-    """Look at every image through a run's network.
+    """Analyse every image with a run's network.
 
     Args:
         run: the folder of a run.
@@ -112,8 +112,8 @@ def analyse_features(
     features = checked(features, name, data, len(source.names))
     key = cache_key(features.tobytes(), source)
     parts = Pipeline(None, config, source, "backbone", Cache(cache, key), progress, features)
-    told = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")
-    return summed_up(parts, source, run=name, key=key, history=[], notes=told, names={}, recipe=name, before=before)
+    notes = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")
+    return summed_up(parts, source, run=name, key=key, history=[], notes=notes, names={}, recipe=name, before=before)
 
 
 def checked(features: np.ndarray, name: str, data: str, n: int) -> np.ndarray:

@@ -165,11 +165,11 @@ def similar_to_network(
     mutual = whole & (group[nearest[nearest]] == group) & (rows < nearest)
     pairs = rows[mutual & (np.minimum(ratio, ratio[nearest]) < RATIO)]
     pairs = pairs[roughly_alike(images, pairs, nearest[pairs])]
-    told: dict[tuple[int, int], tuple[int, int, float]] = {}  # one pair of two groups
+    best: dict[tuple[int, int], tuple[int, int, float]] = {}  # one pair of two groups
     for i in pairs.tolist():
         j = int(nearest[i])
-        told.setdefault(tuple(sorted((group[i], group[j]))), (i, j, float(min(ratio[i], ratio[j]))))
-    return sorted(told.values(), key=lambda pair: pair[2])
+        best.setdefault(tuple(sorted((group[i], group[j]))), (i, j, float(min(ratio[i], ratio[j]))))
+    return sorted(best.values(), key=lambda pair: pair[2])
 
 
 def roughly_alike(images: Tensor, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -203,9 +203,11 @@ def groups(
         of[group] = number
     for number, fact in zip(of[pairs[news, 0]].tolist(), facts[news].tolist(), strict=True):
         found[number].append(fact)
-    for number, told in sorted(found.items()):
-        ways = "".join(dict.fromkeys(COMPARED[how][2] for _, how in told))
-        reason = f"neighbours of nearly the same colours whose hashes differ in at most {max(told)[0]} of 64 bits{ways}"
+    for number, matches in sorted(found.items()):
+        ways = "".join(dict.fromkeys(COMPARED[how][2] for _, how in matches))
+        reason = (
+            f"neighbours of nearly the same colours whose hashes differ in at most {max(matches)[0]} of 64 bits{ways}"
+        )
         made.append({"tier": TIERS[1], "images": together[number], "reason": reason})
         known[together[number]] = n + number  # apart from the numbers of groups with the same bytes
     for i, j, ratio in similar_to_network(images, neighbours, distance, known):

@@ -28,7 +28,7 @@ VALUES = {
     "scale": ("small", "large"),
     "layout": ("grid", "brick"),
     "tone": ("light on dark", "dark on light"),
-    "stripes": ("level", "upright"),
+    "stripes": ("horizontal", "vertical"),
 }
 CLASSES = tuple(f"{scale} {form}" for form in VALUES["form"] for scale in VALUES["scale"])
 # All lengths are pixels of an image of 32 px; those of motifs are half cells

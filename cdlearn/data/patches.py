@@ -67,7 +67,7 @@ def grey(photograph: Photograph) -> np.ndarray:
 
 
 def band(length: int, held_out: bool, place: float, side: int) -> int:
-    """Where a piece begins along the axis that is divided: ``place``, 0-1, among the free places of its ground."""
+    """Where a patch begins along the axis that is divided: ``place``, 0-1, among the free places of its ground."""
     low, high = (round(length * fraction) for fraction in MIDDLE)
     if held_out:
         return low + int(place * (high - low - side + 1))
@@ -77,52 +77,52 @@ def band(length: int, held_out: bool, place: float, side: int) -> int:
 
 
 def cut(photograph: Photograph, side: int, places: np.ndarray, held_out: bool) -> np.ndarray:
-    """The piece of this side at ``places``, two numbers in 0-1: uint8 (side, side)."""
+    """The patch of this side at ``places``, two numbers in 0-1: uint8 (side, side)."""
     pixels = grey(photograph)
     pixels = pixels.T if photograph.columns else pixels
     top = band(len(pixels), held_out, places[0], side)
     left = int(places[1] * (pixels.shape[1] - side + 1))
-    piece = pixels[top : top + side, left : left + side]
-    return np.ascontiguousarray(piece.T if photograph.columns else piece)
+    patch = pixels[top : top + side, left : left + side]
+    return np.ascontiguousarray(patch.T if photograph.columns else patch)
 
 
-def steepness(piece: np.ndarray) -> float:
+def steepness(patch: np.ndarray) -> float:
     """The mean step from a pixel to the next, down plus across, in grey levels: small where nothing is in focus."""
-    wide = piece.astype(np.float64)
+    wide = patch.astype(np.float64)
     return float(np.abs(np.diff(wide, axis=0)).mean() + np.abs(np.diff(wide, axis=1)).mean())
 
 
 def make_patches(n: int, size: int = LARGEST, seed: int = 0) -> ImageSet:
-    """n pieces of size x size pixels, the same for the same seed (one photograph is a JPEG, which decoders may round).
+    """n patches of size x size pixels, the same for the same seed (one photograph is a JPEG, which decoders may round).
 
-    Every photograph gives as many pieces as any other (as far as their number divides n), in random order.
+    Every photograph gives as many patches as any other (as far as their number divides n), in random order.
 
     Returns:
         An ImageSet with the photographs as labels, and with the attributes ``kind`` and ``zoom``. Its ``held_out`` are
-        n // 4 pieces (at least 1) of the middle bands, of which no piece of training has a pixel.
+        n // 4 patches (at least 1) of the middle bands, of which no patch of training has a pixel.
 
     Raises:
         ValueError: for n or size below 1.
     """
     if n < 1 or size < 1:
-        raise ValueError(f"make_patches needs at least 1 piece of at least 1 pixel, got {n} of {size}")
-    return replace(pieces(n, size, seed, False), held_out=pieces(max(1, n // 4), size, seed, True))
+        raise ValueError(f"make_patches needs at least 1 patch of at least 1 pixel, got {n} of {size}")
+    return replace(of_ground(n, size, seed, False), held_out=of_ground(max(1, n // 4), size, seed, True))
 
 
-def pieces(n: int, size: int, seed: int, held_out: bool) -> ImageSet:
-    """n pieces of one of the two grounds; see :func:`make_patches`."""
+def of_ground(n: int, size: int, seed: int, held_out: bool) -> ImageSet:
+    """n patches of one of the two grounds; see :func:`make_patches`."""
     draws = np.random.default_rng([seed, held_out])
     labels, zoom = draws.permutation(n) % len(PHOTOGRAPHS), draws.integers(len(ZOOMS), size=n)
-    grey_pieces = np.empty((n, size, size), np.uint8)
+    grey_patches = np.empty((n, size, size), np.uint8)
     for i in range(n):
         photograph = PHOTOGRAPHS[labels[i]]
         while True:
-            piece = cut(photograph, ZOOMS[zoom[i]], draws.random(2), held_out)
-            if not photograph.detail or steepness(piece) >= photograph.detail:
+            patch = cut(photograph, ZOOMS[zoom[i]], draws.random(2), held_out)
+            if not photograph.detail or steepness(patch) >= photograph.detail:
                 break
-        grey_pieces[i] = np.asarray(Image.fromarray(piece).resize((size, size), Image.Resampling.BICUBIC))
+        grey_patches[i] = np.asarray(Image.fromarray(patch).resize((size, size), Image.Resampling.BICUBIC))
     nuisances = torch.from_numpy(draws.random((n, 3)))
-    parts = zip(torch.from_numpy(grey_pieces).split(256), nuisances.split(256), strict=True)
+    parts = zip(torch.from_numpy(grey_patches).split(256), nuisances.split(256), strict=True)
     kinds = np.array([KINDS.index(photograph.kind) for photograph in PHOTOGRAPHS])
     return ImageSet(
         torch.cat([tinted(*part) for part in parts]),
@@ -133,10 +133,10 @@ def pieces(n: int, size: int, seed: int, held_out: bool) -> ImageSet:
     )
 
 
-def tinted(grey_pieces: Tensor, nuisances: Tensor) -> Tensor:
+def tinted(grey_patches: Tensor, nuisances: Tensor) -> Tensor:
     """Standardised, then tinted: uint8 (M, S, S), nuisances (M, 3) in 0-1 -> uint8 (M, 3, S, S). In float64."""
     hue, lightness, contrast = (column.view(-1, 1, 1) for column in nuisances.unbind(1))
-    detail = grey_pieces.double()
+    detail = grey_patches.double()
     detail = detail - detail.mean((1, 2), keepdim=True)
     detail = detail / detail.square().mean((1, 2), keepdim=True).sqrt()
     return colour((0.4 + 0.2 * lightness + (0.14 + 0.06 * contrast) * detail).clamp(0.03, 0.97), hue)

@@ -49,7 +49,7 @@ def answer_slips(y: Tensor) -> dict[str, Tensor]:
             -want,
         "The sign is wrong, and log 2 is missing": -want * LN2,
         "You have only y log y. The other outcome counts too: add the other half, (1 - y) log(1 - y)": yes,
-        "You have only y log y, and no log 2. The other outcome counts too: add (1 - y) log(1 - y), and divide by ln 2":
+        "You have only y log y, and log 2 is missing. The other outcome counts too, (1 - y) log(1 - y); divide by ln 2":
             yes * LN2,
         "You have summed over images and heads. Eq. 9 divides by N and Eq. 10 takes the mean over heads, so that the "
         "term does not grow with the batch": h.sum(),
