@@ -46,7 +46,7 @@ class TwoViews:
 
     Args:
         size: side of a view in pixels.
-        crop: smallest and largest share of the area that a crop keeps; its aspect ratio is 3:4 to 4:3.
+        crop: smallest and largest fraction of the area that a crop keeps; its aspect ratio is 3:4 to 4:3.
         brightness, contrast, saturation: factors are drawn from [1 - x, 1 + x].
         hue: shifts are drawn from [-hue, hue] turns.
         jitter, gray, blur: probabilities of colour jitter, grayscale and Gaussian blur (sigma 0.1-2 at 224 px, and
@@ -76,7 +76,7 @@ class TwoViews:
         grow: tuple[tuple[int, float], ...] = (),
     ):
         if not 0 < crop[0] <= crop[1] <= 1:
-            raise ValueError(f"crop is a range of area shares with 0 < low <= high <= 1, got {crop}")
+            raise ValueError(f"crop is a range of area fractions with 0 < low <= high <= 1, got {crop}")
         if not 0 <= hue <= 0.5:
             raise ValueError(f"hue is at most 0.5, half a turn of the colour circle, got {hue}")
         self.size, self.crop, self.hue, self.both, self.count = size, crop, hue, both, count

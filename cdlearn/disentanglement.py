@@ -1,4 +1,4 @@
-"""What each feature head learned: its AUC for known attributes, and the images it answers to most and least.
+"""What each feature head learned: its AUC for known attributes, and the images with its largest and smallest outputs.
 
 And whether the heads are *disentangled*, so that each encodes one attribute only: the fraction of heads that encode
 exactly one. The published measures of that, MIG and DCI, are in cdlearn.mig_dci.
@@ -15,9 +15,9 @@ REPEATS = 0.7  # |correlation| from which on two heads output the same
 
 
 def rank_auc(outputs: np.ndarray, is_value: np.ndarray) -> np.ndarray:
-    """The chance that a head answers more to an image with the value than to one without (Mann-Whitney, ties half).
+    """The chance that an image with the value has the larger output than one without (Mann-Whitney, ties half).
 
-    outputs: (N, K); is_value: bool (N,). Returns (K,): 0.5 for no knowledge, 1 or 0 for full knowledge.
+    outputs: (N, K); is_value: bool (N,). Returns (K,): 0.5 for an uninformative head, 1 or 0 for a perfect one.
 
     Raises:
         ValueError: if all images have the value, or none.
@@ -136,20 +136,20 @@ def without_repeats(score: np.ndarray, correlation: np.ndarray, count: int) -> l
 
 
 def gallery(outputs: Tensor, heads: list[int], count: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
-    """For each head the numbers of the ``count`` images that it answers to most, and of those it answers to least."""
+    """For each head the numbers of the ``count`` images with its largest outputs, and with its smallest."""
     return {
         head: (outputs[:, head].topk(count).indices, outputs[:, head].topk(count, largest=False).indices)
         for head in heads
     }
 
 
-def knowledge(
+def attribute_auc(
     outputs: Tensor | np.ndarray, attributes: dict[str, Tensor], permutations: int = 20, seed: int = 0
 ) -> tuple[np.ndarray, float]:
-    """What every head knows of every attribute, and the most that noise knows.
+    """How well every head predicts every attribute, and the best that noise does.
 
     For each head and attribute, the value and the sign are chosen on one half of the images. The AUC for that value is
-    taken on the other half, so it is 0.5 on average where nothing is known.
+    taken on the other half, so it is 0.5 on average for an uninformative head.
 
     Returns:
         The AUC (K, A), and the largest over all heads, attributes and ``permutations`` shuffled copies of the
@@ -174,5 +174,5 @@ def knowledge(
 
 
 def fraction_encoding_one(auc: np.ndarray, bar: float) -> float:
-    """The share of heads whose AUC (K, A), see :func:`knowledge`, exceeds the bar for exactly one attribute."""
+    """The fraction of heads whose AUC (K, A), see :func:`attribute_auc`, exceeds the bar for exactly one attribute."""
     return float(((auc > bar).sum(1) == 1).mean())

@@ -51,8 +51,8 @@ It turns images into {dim} features each, for a classifier, for search or for cl
 {ways}
 ## What to know before use
 
-It knows what its images showed it and nothing else. No label named what it learned, and nobody checked it for fairness
-or safety. It was trained to ignore what the augmentation changes: place, size and colour, as far as config.json says.
+It learned from its own images alone, without labels. It was not checked for fairness or safety.
+ It was trained to ignore what the augmentation changes: place, size and colour, as given in config.json.
 """
 RESNET = """By torchvision, strictly, so that every weight has its place:
 

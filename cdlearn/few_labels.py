@@ -46,7 +46,7 @@ def labelled(features: np.ndarray, labels: Sequence) -> tuple[np.ndarray, np.nda
     if len(known) != len(features):
         raise UserError(f"{len(known)} labels for {len(features)} images; there must be one each, None for unknown")
     labels = [label.item() if isinstance(label, Tensor) else label for label in labels]
-    truth = np.array([label for label, sure in zip(labels, known, strict=True) if sure])
+    truth = np.array([label for label, given in zip(labels, known, strict=True) if given])
     if len(np.unique(truth)) < 2:
         raise UserError("the labels name fewer than two classes; label some images of another")
     return features[known], truth

@@ -3,7 +3,7 @@
 One function, :func:`nt_xent`, does the contrastive work at both levels: rows of ``z`` are images,
 columns of ``y`` are feature heads. :func:`over_pairs` takes any loss of two views to more of them. Beside the published
 heads stand two changes to them: heads compared by correlation,
-and the entropy of each head's mean answer.
+and the entropy of each head's mean output.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 
 SIMILARITIES = ("cosine", "correlation")  # of two heads
 ENTROPIES = ("outputs", "mean")  # of every single output, or of each head's mean over the batch
-CONSTANT = 1e-4  # length of a head's centred answers below which it counts as constant; rounding makes up to 1e-6
+CONSTANT = 1e-4  # norm of a head's centred outputs below which it counts as constant; rounding makes up to 1e-6
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -32,10 +32,10 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float, eps: float = 1e-12) -> Ten
     Args:
         a, b: (M, D), any float type; the arithmetic is done in float32 at least.
         temperature: divides the cosines; > 0.
-        shortest: a row below this length is not stretched to length 1 but divided by it, so its cosines end near 0.
+        eps: a row of smaller norm is divided by this instead of its norm, so its cosines end near 0.
 
     Returns:
-        A scalar in nats; ln(2M-1) when all rows are alike.
+        A scalar in nats; ln(2M-1) when all rows are equal.
 
     Raises:
         ValueError: for shapes that do not pair up, or for M < 2 (there is nothing to contrast with).
@@ -61,15 +61,15 @@ def instance_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
 
 
 def feature_loss(y1: Tensor, y2: Tensor, temperature: float = 1.0, similarity: str = "cosine") -> Tensor:
-    """Feature level, Eq. 5-8: the K heads against each other, each described by its N answers.
+    """Feature level, Eq. 5-8: the K heads against each other, each described by its N outputs.
 
-    Answers are positive, so by cosine even independent heads are much alike, and the loss has little room: 128 of them
+    Outputs are positive, so by cosine even independent heads are similar, and the loss has little room: 128 of them
     (normal logits, temperature 1) reach 5.39, where equal heads have 5.54. By correlation, which is the cosine after
-    each head's mean over the batch is taken off, independent heads stand at right angles: 4.55, and 1.00 at 0.2.
+    each head's mean over the batch is subtracted, independent heads are orthogonal: 4.55, and 1.00 at 0.2.
 
     Args:
         y1, y2: (N, K), the heads' sigmoid outputs for the two views.
-        similarity: one of SIMILARITIES; cosine is the published one. A head that answers the same to all images has
+        similarity: one of SIMILARITIES; cosine is the published one. A head with a constant output has
             correlation 0 with every head, itself included.
 
     Returns:
@@ -115,12 +115,12 @@ def normalized_entropy(logits: Tensor) -> Tensor:
 
 
 def mean_entropy(logits: Tensor) -> Tensor:
-    """The binary entropy of each head's mean answer over the batch, averaged over the heads: 0 to 1.
+    """The binary entropy of each head's mean output over the batch, averaged over the heads: 0 to 1.
 
-    It is 1 if every head says yes to half of the images, however sure it is of each. (Eq. 9 asks a head to be unsure.)
+    It is 1 if every head fires for half of the images, however confident each output is. (Eq. 9 rewards 0.5.)
 
     logits: (N, K), the heads before the sigmoid, of one view -> scalar. The means stay logarithms, because p log p and
-    its gradient would be 0 * -inf where all answers have become 0.
+    its gradient would be 0 * -inf where all outputs have become 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
         logits = at_least_float32(logits)
@@ -183,15 +183,15 @@ def cd_loss_of_views(
 
 
 def nt_xent_start(rows: int) -> float:
-    """ln(2M-1): NT-Xent of M pairs when all rows are alike, as before training."""
+    """ln(2M-1): NT-Xent of M pairs when all rows are equal, as before training."""
     return math.log(2 * rows - 1)
 
 
 def nt_xent_orthogonal(rows: int, temperature: float) -> float:
-    """NT-Xent of M pairs with perfect positives and negatives at right angles (3.57 for M=128, temperature 0.5)."""
+    """NT-Xent of M pairs with perfect positives and orthogonal negatives (3.57 for M=128, temperature 0.5)."""
     return math.log(1 + (2 * rows - 2) * math.exp(-1 / temperature))
 
 
 def all_half_loss(heads: int, alpha: float = 1.0) -> float:
-    """L_feat - alpha L_entropy of K heads that answer 0.5 to everything: ln(2K-1) - alpha."""
+    """L_feat - alpha L_entropy of K heads whose outputs are all 0.5: ln(2K-1) - alpha."""
     return nt_xent_start(heads) - alpha

@@ -20,9 +20,9 @@ def mutual_information(heads: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def mutual_information_gap(outputs: Tensor | np.ndarray, attributes: dict[str, Tensor], bins: int = 20) -> float:
-    """MIG (Chen et al., 2018): how much more the best head knows about an attribute than the second best, 0-1.
+    """MIG (Chen et al., 2018): how much more the best head encodes about an attribute than the second best, 0-1.
 
-    outputs: (N, K), K at least 2; the answers of each head are cut into ``bins`` of equal count. Mutual information is
+    outputs: (N, K), K at least 2; the outputs of each head are cut into ``bins`` of equal count. Mutual information is
     divided by the attribute's entropy. Returns the mean over the attributes that have more than one value.
     """
     outputs = np.asarray(outputs)
@@ -52,16 +52,16 @@ def dci(
     * ``lasso``: a linear classifier with an L1 penalty, one value against the rest. A head's importance is the sum of
       the sizes of its weights. The penalty is the best of three for the held-out score (0.003, 0.01, 0.1, on motifs).
     * ``forest``: ten trees of six levels, with thresholds drawn at random. A head's importance is Gini's. Trees also
-      read what is not linear. Every split looks at all heads, so heads that know nothing get hardly any importance.
+      read what is not linear. Every split looks at all heads, so uninformative heads get hardly any importance.
 
-    Both depend on how sparse the reader is, so compare only what one reader says, and look at :func:`rotated` outputs.
+    Both depend on how sparse the reader is, so compare scores of one reader only, and look at :func:`rotated` outputs.
 
     Args:
         outputs: (N, K).
         attributes: name -> value numbers (N,).
 
     Returns:
-        ``disentanglement`` and ``completeness`` (see :func:`dci_of`), and ``informativeness``: the share of held-out
+        ``disentanglement`` and ``completeness`` (see :func:`dci_of`), and ``informativeness``: the fraction of held-out
         images whose value the reader finds, as a mean over the attributes. All are in 0-1.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
@@ -99,8 +99,8 @@ def dci_of(importance: np.ndarray) -> tuple[float, float]:
 
     def purity(rows: np.ndarray) -> np.ndarray:
         total = rows.sum(1, keepdims=True)
-        share = rows / np.where(total > 0, total, 1)
-        entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(1)
+        fraction = rows / np.where(total > 0, total, 1)
+        entropy = -(fraction * np.log(np.where(fraction > 0, fraction, 1))).sum(1)
         return np.where(total[:, 0] > 0, 1 - entropy / np.log(max(2, rows.shape[1])), 0)
 
     weight = importance.sum(1) / (importance.sum() or 1)

@@ -8,8 +8,8 @@ PRESET_SETTINGS = {
     "paper": dict(backbone="resnet34", stem="imagenet", size=224, hidden=512, epochs=1000, lr=3e-4, warmup=0,
                   per_view_batch_norm=True, amp=False, epoch_schedule=True),
 }  # fmt: skip
-# Half a swatch still shows the pattern, and so does a third of a piece of a photograph: hence a gentler crop. Hue tells
-# nothing on either: hence a full turn of it
+# Half a swatch still shows the pattern, and so does a third of a patch: hence a gentler crop. Hue carries no
+# information on either: hence any hue shift
 _HUE = dict(hue=0.5)
 ON = {
     "shapes": {

@@ -88,8 +88,8 @@ def looked_at(asked: argparse.Namespace, kept: Path) -> Analysis:
         stage = asked.stage or commands.STAGES[0]
         return analyse(asked.run, asked.data, asked.limit, stage, asked.device, progress, since=asked.since)
     features, files = given_features.read(asked.features)
-    told = dict(progress=progress, cache=kept, since=asked.since, files=files)
-    return analyse_features(features, asked.data, asked.features.name, **told)
+    given = dict(progress=progress, cache=kept, since=asked.since, files=files)
+    return analyse_features(features, asked.data, asked.features.name, **given)
 
 
 def link(folder: Path | None, out: Path) -> str:
@@ -116,7 +116,7 @@ def check_out(out: Path) -> None:
 
 @contextlib.contextmanager
 def saving(out: Path):
-    """Say of a file that cannot be written what helps a report; what is there from before is whole."""
+    """Add a fix to the error for a file that cannot be written; an earlier report stays whole."""
     try:
         yield
     except UserError as error:

@@ -25,7 +25,7 @@ from cdlearn.runtime.signals import caught_signals
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within an epoch
 SAVE_AFTER_EPOCH = 10.0  # the same at the end of an epoch, on a CPU, where saving is cheap
-LOOK_EVERY = 10  # steps between looks at the loss, because each look waits for the GPU
+CHECK_EVERY = 10  # steps between checks of the loss, because each waits for the GPU
 
 
 def learning_rate(config: Config, step: int, steps: int, per_epoch: int = 1) -> float:
@@ -119,7 +119,7 @@ class Trainer:
         self.begun = self.step
 
     def views_of(self, batch: Tensor, done: float) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """What the method looks at: random views of a batch, and the images without augmentation, where needed.
+        """The method's input: random views of a batch, and the images without augmentation, where needed.
 
         done: the fraction of the run that is over, which decides the size of views that grow.
         """
@@ -180,7 +180,7 @@ class Trainer:
         step, seconds, sums, history = checkpoint.progress(state)
         saved, mine = Config.from_dict(state.get("config")).as_dict(), self.config.as_dict()
         for name in mine:
-            # a folder may have moved: what it is called says less of the images than their fingerprint
+            # a folder may have moved: its name identifies the images less well than their fingerprint
             if name not in (*MACHINE, "data") and saved[name] != mine[name]:
                 raise UserError(f"the run was made with {name} {saved[name]}, not {mine[name]}; start a new run")
         check_same(state, self.images)
@@ -266,13 +266,13 @@ def fit(
 
 
 def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught: list[int]) -> None:
-    """The loop: steps, looks at the loss, ends of epochs, saves."""
+    """The loop: steps, checks of the loss, ends of epochs, saves."""
     each, saved = trainer.config.batch_size * trainer.views_per_image, time.monotonic()
     unit = "views" if trainer.views_per_image > 1 else "images"
     with Bar(trainer.steps * each, trainer.step * each, unit, progress) as bar:
         while trainer.step < trainer.steps:
             began = time.monotonic()
-            stop, finite = distributed.agree(caught, steps_until_look(trainer, caught))
+            stop, finite = distributed.agree(caught, steps_until_check(trainer, caught))
             ended = trainer.step % trainer.steps_per_epoch == 0
             pause = SAVE_AFTER_EPOCH if ended and trainer.device.type == "cpu" else SAVE_EVERY
             due = stop or time.monotonic() - saved > pause or trainer.step == trainer.steps
@@ -298,17 +298,17 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 raise Interrupted(stop)
 
 
-def steps_until_look(trainer: Trainer, caught: list[int]) -> Tensor:
-    """Take steps until the next look at the loss; a bool on the device, whether all was finite.
+def steps_until_check(trainer: Trainer, caught: list[int]) -> Tensor:
+    """Take steps until the next check of the loss; a bool on the device, whether all was finite.
 
     Nothing in this loop waits for the device. It ends early after a signal, but not with several processes, which have
-    to look at the same steps.
+    to check at the same steps.
     """
     alone = distributed.ranks() == 1
     finite = torch.ones((), dtype=torch.bool, device=trainer.device)
     while True:
         finite = finite & torch.isfinite(trainer.train_step())
-        if trainer.step % trainer.steps_per_epoch == 0 or trainer.step % LOOK_EVERY == 0 or (caught and alone):
+        if trainer.step % trainer.steps_per_epoch == 0 or trainer.step % CHECK_EVERY == 0 or (caught and alone):
             return finite
 
 

@@ -9,11 +9,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 PERPLEXITY = 30.0
-FEW = 10  # images below which neighbourhoods say nothing: they are placed by their principal components
+FEW = 10  # images below which neighbourhoods mean nothing: they are placed by their principal components
 TREE = 10_000  # images up to which a tree of near and far places is quicker than a grid of forces (Barnes-Hut, FFT)
 PHASES = ((250, dict(exaggeration=12, momentum=0.5)), (500, dict(momentum=0.8)))  # first pulled together, then settled
 STEPS = sum(count for count, _ in PHASES)
-TELL = 10  # steps between calls of ``told``
+REPORT_EVERY = 10  # steps between calls of ``after_steps``
 
 
 def beginning(rows: np.ndarray, seed: int) -> np.ndarray:
@@ -30,7 +30,7 @@ def placed(
     neighbours: np.ndarray | None = None,
     distance: np.ndarray | None = None,
     seed: int = 0,
-    told: Callable[[int], object] = lambda steps: None,
+    after_steps: Callable[[int], object] = lambda steps: None,
 ) -> np.ndarray:
     """(N, 2) float32, in no unit: near neighbours near, at any scale.
 
@@ -38,8 +38,8 @@ def placed(
     scikit-learn (28 and 53 s on one busy core). Without a graph by scikit-learn, from random places; that is for the
     thousand images of a figure.
 
-    rows: (N, D) for the beginning; neighbours, distance: the graph (N, M), or None. ``told`` is called with the number
-    of steps done since its last call, where there is a graph.
+    rows: (N, D) for the beginning; neighbours, distance: the graph (N, M), or None. ``after_steps`` is called with the
+    number of steps done since its last call, where there is a graph.
     """
     if neighbours is None:
         perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
@@ -56,8 +56,8 @@ def placed(
     places = TSNEEmbedding(start, joint, negative_gradient_method=method, n_jobs=jobs, random_state=seed)
 
     def callback(*state) -> None:
-        told(TELL)
+        after_steps(REPORT_EVERY)
 
     for count, settings in PHASES:
-        places.optimize(count, inplace=True, callbacks=callback, callbacks_every_iters=TELL, **settings)
+        places.optimize(count, inplace=True, callbacks=callback, callbacks_every_iters=REPORT_EVERY, **settings)
     return np.asarray(places, dtype=np.float32)

@@ -142,7 +142,7 @@ def test_the_heads_shown_first_name_attributes_and_those_that_a_view_moves_come_
     assert first[0] in (1, 2, 3) and first[1] == 5, "redness, which three heads know, then texture"
     assert 4 not in first and len({1, 2, 3} & set(first)) == 1, "nothing constant, nothing twice"
     rows = attribute_scores(answers[:, first[:2]], {name: attributes[name] for name in ("red", "rough")})
-    assert [row["head"] for row in rows] == [0, 0, 1, 1], "the table confirms what each of the two knows"
+    assert [row["head"] for row in rows] == [0, 0, 1, 1], "the table confirms what each of the two encodes"
     assert min(row["auc"] for row in rows) > 0.95
     red = shown[0]
     assert red["opposite"] and red["same"] and abs(red["opposite"][0][1]) > 0.99
@@ -154,8 +154,8 @@ def test_the_heads_shown_first_name_attributes_and_those_that_a_view_moves_come_
 
 def test_answers_lie_between_0_and_1_whatever_the_method():
     y = np.random.default_rng(0).random((50, 3)).astype(np.float32)
-    assert heads.as_answers(y) is y
-    z = heads.as_answers(10 * y - 5)
+    assert heads.scaled_outputs(y) is y
+    z = heads.scaled_outputs(10 * y - 5)
     assert z.min() == 0 and z.max() == 1 and np.corrcoef(y[:, 0], z[:, 0])[0, 1] > 0.99
 
 
@@ -233,7 +233,7 @@ def test_the_map_keeps_neighbourhoods():
     truth = np.repeat(np.arange(4), 30)
     rows = neighbours.unit(5 * np.eye(8)[truth] + np.random.default_rng(0).standard_normal((120, 8)))
     told = []
-    xy = tsne.placed(rows, *neighbours.nearest(rows, 0, 120).values(), told=told.append)
+    xy = tsne.placed(rows, *neighbours.nearest(rows, 0, 120).values(), after_steps=told.append)
     near = np.argsort(((xy[:, None] - xy[None]) ** 2).sum(-1), axis=1)[:, 1:6]
     assert (truth[near] == truth[:, None]).mean() > 0.95
     assert sum(told) == tsne.STEPS
@@ -286,11 +286,11 @@ def test_the_ratio_test_takes_pairs_that_are_each_others_nearest_by_far_and_look
     near = np.array([[1, 2], [0, 2], [3, 1], [2, 1], [5, 6], [4, 6], [7, 5], [6, 5]])
     far = np.array([[0.1, 0.9]] * 4 + [[0.8, 0.9]] * 4)
     unknown = np.full(8, -1)
-    found = duplicates.alike_to_network(images, near, far, unknown)
+    found = duplicates.similar_to_network(images, near, far, unknown)
     assert [pair[:2] for pair in found] == [(0, 1)], "2 and 3 look different, the others are not much nearer"
     assert found[0][2] == pytest.approx(1 / 9)
     known = np.array([0, 0, -1, -1, -1, -1, -1, -1])
-    assert duplicates.alike_to_network(images, near, far, known) == [], "not told again"
+    assert duplicates.similar_to_network(images, near, far, known) == [], "not listed again"
 
 
 def test_the_ratio_test_passes_over_known_copies():
@@ -300,7 +300,7 @@ def test_the_ratio_test_passes_over_known_copies():
     near = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 4], [3, 0, 1]])
     far = np.array([[0, 0.1, 0.9], [0, 0.1, 0.9], [0.1, 0.1, 0.9], [0.9, 0.9, 1], [0.9, 1, 1]])
     known = np.array([0, 0, -1, -1, -1])
-    assert [pair[:2] for pair in duplicates.alike_to_network(images, near, far, known)] == [(0, 2)]
+    assert [pair[:2] for pair in duplicates.similar_to_network(images, near, far, known)] == [(0, 2)]
 
 
 def test_of_copies_the_best_is_kept_by_pixels_then_bytes_then_name():

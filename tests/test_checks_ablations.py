@@ -185,7 +185,7 @@ def test_other_wrong_tests_of_runs(wrong, words):
         (check_fooled, 0.65, "added up"),
         (check_fooled, 0.95**13, "stay silent"),
         (check_fooled, 0.1, "How likely"),
-        (check_fooled, 49, "between 0 and 1"),
+        (check_fooled, 49, "from 0 to 1"),
     ],
 )
 def test_predictions_that_miss(check, guess, words):

@@ -130,7 +130,7 @@ def test_wrong_brightness(wrong, words):
         (lambda x, p, g: gray(x, p, g, above=True), "wrong way round"),
         (one_channel, "network takes three"),
         (mixed, "neither the original nor grey"),
-        (quarter, "a share of"),
+        (quarter, "a fraction of"),
         (dealt, "a fixed number"),
         (lambda x, p, g: gray(x, p, None), "must repeat exactly"),
     ],

@@ -131,7 +131,7 @@ def test_the_target_that_copies_is_a_bug_to_find():
 
 
 @pytest.mark.parametrize(
-    ("guess", "says"), ((0.0, "Right angles"), (0.25, "divides it"), (0.85, "0 or 1"), (0.7, "Half"))
+    ("guess", "says"), ((0.0, "Orthogonal heads"), (0.25, "divides it"), (0.85, "0 or 1"), (0.7, "Half"))
 )
 def test_predictions_that_are_off_are_told_why(guess, says):
     verdict = check_decided(guess, 0.5)

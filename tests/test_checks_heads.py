@@ -106,7 +106,7 @@ def test_rank_auc_right():
         (lambda a, v: ((a > 0.5) == v).float().mean(), "needs no threshold"),
         (lambda a, v: by_ranks(a, v, lambda x: np.argsort(np.argsort(x, kind="stable")) + 1), "mean rank"),
         (lambda a, v: pairs(a, v), "should be one number"),
-        (lambda a, v: pairs(a.clamp(0, 1), v).mean() if len(a) < 5 else pairs(a, v).mean(), "With answers [-2.0"),
+        (lambda a, v: pairs(a.clamp(0, 1), v).mean() if len(a) < 5 else pairs(a, v).mean(), "With outputs [-2.0"),
     ],
 )
 def test_rank_auc_wrong(wrong, says):
@@ -160,8 +160,8 @@ def test_effective_heads_wrong(wrong, says):
 @pytest.mark.parametrize(
     ("guess", "says"),
     [
-        (math.log(255), "all say the same"),
-        (math.log(1 + 254 * math.exp(-1)), "right angles"),
+        (math.log(255), "identical heads"),
+        (math.log(1 + 254 * math.exp(-1)), "orthogonal heads"),
         (math.log(1 + 127 * math.exp(0.852 - 1)), "K - 1 negatives"),
         (math.log(1 + 254 * math.exp(2 * (0.8525 - 1))), "temperature, 0.5"),
         (math.log(1 + 254 * math.exp(0.852)), "own logit is missing"),
@@ -207,8 +207,8 @@ def test_held_out_right_and_still_broken():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda a, v: held_out(a, v, lean=False), "only for heads that say yes"),
-        (lambda a, v: held_out(a, v, turn=False), "which way the head leaned"),
+        (lambda a, v: held_out(a, v, lean=False), "only for heads that are high"),
+        (lambda a, v: held_out(a, v, turn=False), "sign on the first half"),
         (lambda a, v: held_out(a, v, score="first"), "the half that chose"),
         (lambda a, v: held_out(a, v, choose="second"), "the half that scores"),
         (lambda a, v: held_out(a, v, choose="all"), "took part in the choice"),

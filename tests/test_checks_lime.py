@@ -104,7 +104,7 @@ WRONG = [
     (check_copy_weights, lambda v, w: 1 - v.mean(1).sqrt(), "the distances themselves"),
     (check_copy_weights, lambda v, w: kernel(v, w, fall=lambda d, w: d**2 / w**2), "the 2 in the denominator"),
     (check_copy_weights, lambda v, w: kernel(v, w, lambda v: v.mean(1).sqrt()), "the cosine itself"),
-    (check_copy_weights, lambda v, w: kernel(v, w, lambda v: 1 - v.mean(1)), "share of hidden segments"),
+    (check_copy_weights, lambda v, w: kernel(v, w, lambda v: 1 - v.mean(1)), "fraction of hidden segments"),
     (check_copy_weights, lambda v, w: kernel(v, w, lambda v: (1 - v).sum(1).sqrt()), "Euclid"),
     (check_copy_weights, lambda v, w: kernel(v, w, fall=lambda d, w: d / (2 * w**2)), "not squared in your kernel"),
     (check_copy_weights, lambda v, w: kernel(v, w, fall=lambda d, w: d**2 / (2 * w)), "width is not squared"),
@@ -164,7 +164,7 @@ def test_the_bug_is_named_by_its_symptom():
 
 @pytest.mark.parametrize(
     ("guess", "words"),
-    [(1 / 9, "among nine tiles"), (0.06, "with nine pieces"), (1 / 36, "36 cells"), (0.5, "hidden by its own mean")],
+    [(1 / 9, "among nine tiles"), (0.06, "with nine patches"), (1 / 36, "36 cells"), (0.5, "hidden by its own mean")],
 )
 def test_wrong_predictions_of_the_easy_test(guess, words):
     verdict = check_lonely(guess, 1.0)

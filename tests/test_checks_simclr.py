@@ -173,7 +173,7 @@ def test_loss_of_kinds_right():
         (lambda n, k, c, t: kinds(n, k, c, 1 / t), "temperature multiplies"),
         (lambda n, k, c, t: kinds(n, k, c, t, top=0.0), "numerator is missing"),
         (lambda n, k, c, t: math.log(math.exp(1 / t) + (2 * n - 2) * math.exp(c / t)) - 1 / t, "only the partner"),
-        (lambda n, k, c, t: kinds(n, k, 0.0, t), "how many have the given one"),  # right for right angles alone
+        (lambda n, k, c, t: kinds(n, k, 0.0, t), "how many have the given one"),  # right for orthogonal kinds alone
     ],
 )
 def test_loss_of_kinds_wrong(wrong, says):

@@ -56,6 +56,6 @@ def test_wrong_predictions_of_a_doubled_batch(guess, says):
 def test_right_prediction_and_the_matrix():
     assert check_doubled_batch(math.log(2), 0.68).solved is True
     assert check_hardest_rows("b").solved is True
-    for letter, says in (("a", "larger crowd"), ("c", "told apart"), ("d", "bright cells")):
+    for letter, says in (("a", "larger crowd"), ("c", "are separated"), ("d", "bright cells")):
         verdict = check_hardest_rows(letter)
         assert verdict.solved is False and says in verdict.message

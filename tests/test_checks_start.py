@@ -127,7 +127,7 @@ def test_wrong_guesses_of_a_blind_loss(guess, words):
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (check_pixel_clusters, "b", {"a": "several in one colour", "c": "all pieces", "d": "not mixed at random"}),
+        (check_pixel_clusters, "b", {"a": "several in one colour", "c": "all patches", "d": "not mixed at random"}),
         (check_loss_curves, "c", {"a": "255 others", "b": "close to the dotted line", "d": "above or below"}),
     ],
 )

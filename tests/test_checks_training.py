@@ -80,7 +80,7 @@ def combined(combine):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (combined(lambda i, f, e, a: i + f + a * e), "as sure of itself"),
+        (combined(lambda i, f, e, a: i + f + a * e), "as confident as"),
         (combined(lambda i, f, e, a: i + a * f - e), "before the feature loss"),
         (combined(lambda i, f, e, a: i + a * (f - e)), "whole bracket"),
         (combined(lambda i, f, e, a: i + f - e), "not used"),
@@ -187,7 +187,7 @@ def test_a_wrong_step(wrong, says):
         (4.0, True, "ends slightly above"),
         (3.985, True, "4.09"),
         (5.54, False, "where the loss begins"),
-        (3.57, False, "right angles"),
+        (3.57, False, "two patches orthogonal"),
         (0, False, "out of reach"),
         (3.7, False, "too much alike"),
         (4.9, False, "Twelve epochs"),
@@ -200,6 +200,6 @@ def test_the_loss_to_predict(guess, solved, says):
 
 def test_reading_the_curve_of_the_heads():
     assert check_heads_curve(...).solved is None and check_heads_curve("b").solved is True
-    for letter, says in {"a": "little room", "c": "4.55", "d": "doubtful"}.items():
+    for letter, says in {"a": "little room", "c": "4.55", "d": "uncertain outputs"}.items():
         found = check_heads_curve(letter)
         assert found.solved is False and says in found.message

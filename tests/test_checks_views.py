@@ -68,8 +68,8 @@ def test_wrong_views(wrong, says):
     ("check", "guess", "says"),
     [
         (check_pattern_known, 0.25, "blind guess"),
-        (check_pattern_known, 0.93, "does not need"),
-        (check_pattern_known, 1.0, "does not need"),
+        (check_pattern_known, 0.93, "what is not needed"),
+        (check_pattern_known, 1.0, "what is not needed"),
         (check_one_grey, 0.16, "view 1 is grey"),
         (check_one_grey, 0.2, "chance of a view"),
         (check_one_grey, 0.36, "as well"),

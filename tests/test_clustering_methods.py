@@ -16,7 +16,7 @@ from cdlearn.methods import build, dac, dccm, dcgan, dec, decnn, graph_linkage, 
 from cdlearn.methods.cluster_centres import divergence, log_assignment
 
 
-def told(method, **settings):
+def with_k(method, **settings):
     return small(method, **{"clusters": 3, **settings})
 
 
@@ -78,7 +78,7 @@ def test_dec_agrees_with_clustpy():
 
 
 def test_dec_learns_to_rebuild_first_and_to_cluster_then():
-    made = trainer.Trainer(told("dec", epochs=2), some_images())
+    made = trainer.Trainer(with_k("dec", epochs=2), some_images())
     codes = made.model.code.weight.clone()
     for _ in range(3):
         made.train_step()
@@ -96,7 +96,7 @@ def test_dec_learns_to_rebuild_first_and_to_cluster_then():
 
 def test_each_image_moves_towards_its_own_target():
     """The target of a batch is looked up by the images' numbers, whatever their order."""
-    made = trainer.Trainer(told("dec", epochs=2, batch_size=48), some_images())
+    made = trainer.Trainer(with_k("dec", epochs=2, batch_size=48), some_images())
     made.step = 1
     model, x = made.model.train(), torch.rand(4, 3, 16, 16)
     model.target.of = torch.log_softmax(torch.randn(48, 3), dim=1)
@@ -132,7 +132,7 @@ def test_pairs_that_are_wrong_beyond_doubt_and_no_pairs_at_all_stay_finite():
 
 
 def test_dacs_thresholds_start_apart_and_meet_in_the_last_epoch():
-    model = build(told("dac"))
+    model = build(with_k("dac"))
     model.begin_epoch(0, 9, some_images())
     assert model.relaxed == 0
     x1, x2, x = torch.rand(3, 8, 3, 16, 16)
@@ -175,7 +175,7 @@ def test_dccm_compares_an_image_with_one_of_its_graph_and_with_one_outside():
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_dccms_mutual_information_is_the_loop(alone, monkeypatch):
-    model = build(told("dccm")).double()
+    model = build(with_k("dccm")).double()
     n = 1 if alone else 4
     channels = model.discriminator[0].in_features - 3
     logits, early = drawn(n, 3), drawn(n, channels * dccm.PLACES**2, seed=1)
@@ -198,7 +198,7 @@ def test_dccms_mutual_information_is_the_loop(alone, monkeypatch):
 
 
 def test_dccm_adds_its_terms_and_its_targets_stand_still():
-    model = build(told("dccm")).double()
+    model = build(with_k("dccm")).double()
     x1, x2, x = (torch.rand(8, 3, 16, 16, dtype=torch.float64).requires_grad_() for _ in range(3))
     terms = model.training_loss(x1, x2, x)
     torch.testing.assert_close(terms["loss"], terms["graph"] + 5 * terms["labels"] + 0.05 * terms["local"])
@@ -208,7 +208,7 @@ def test_dccm_adds_its_terms_and_its_targets_stand_still():
 
 def test_a_cluster_that_is_empty_keeps_dac_and_dccm_finite():
     for method in ("dac", "dccm"):
-        model = build(told(method))
+        model = build(with_k(method))
         model.clusters[-1].bias.data[1] = -1e4
         x1, x2, x = torch.rand(3, 8, 3, 16, 16)
         loss = model.training_loss(x1, x2, x)["loss"]
@@ -231,7 +231,7 @@ def test_picas_loss_is_the_loop_with_its_gradient(n):
 
 
 def test_pica_adds_its_terms_for_both_heads():
-    model = build(told("pica")).double()
+    model = build(with_k("pica")).double()
     x1, x = torch.rand(2, 8, 3, 16, 16, dtype=torch.float64)
     terms = model.training_loss(x1, x1, x)
     (few, few1), (many, many1) = (each.chunk(2) for each in model(torch.cat([x, x1])))
@@ -341,7 +341,7 @@ def test_equal_and_few_rows_are_merged_too(rows):
 
 
 def test_jule_merges_from_small_clusters_to_k_over_the_epochs():
-    config = told("jule", epochs=16, batch_size=48)
+    config = with_k("jule", epochs=16, batch_size=48)
     made = trainer.Trainer(config, some_images())
     counts, parents = [], None
     for epoch in range(16):
@@ -447,10 +447,10 @@ def test_each_player_gets_the_gradient_of_its_own_loss():
     terms = model.training_loss(x)
     both = {name: torch.autograd.grad(terms["loss"], of, retain_graph=True) for name, of in players.items()}
     torch.manual_seed(0)
-    forged = model.forge(torch.randn(8, model.config.dim, dtype=torch.float64))
+    made = model.generate(torch.randn(8, model.config.dim, dtype=torch.float64))
     alone = {
-        "discriminator": dcgan.discriminator_loss(model(x), model(forged.detach())),
-        "generator": dcgan.generator_loss(model(forged)),
+        "discriminator": dcgan.discriminator_loss(model(x), model(made.detach())),
+        "generator": dcgan.generator_loss(model(made)),
     }
     for name, of in players.items():
         torch.testing.assert_close(terms[name], alone[name])
@@ -473,15 +473,15 @@ def test_the_judges_statistics_are_those_of_real_images():
 
 def test_encoding_sees_every_image_alone_and_in_order(monkeypatch):
     monkeypatch.setattr(per_image, "BATCH", 5)
-    model, images = build(told("jule")).train(), some_images(13)
-    found = per_image.encoded(model, model, images, told("jule", amp=False))
+    model, images = build(with_k("jule")).train(), some_images(13)
+    found = per_image.encoded(model, model, images, with_k("jule", amp=False))
     model.eval()
     alone = torch.cat([model(images[i : i + 1] / 255) for i in range(13)])
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
     assert not found.requires_grad
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    per_image.encoded(model, model, images, told("jule"))
+    per_image.encoded(model, model, images, with_k("jule"))
     assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -495,7 +495,7 @@ def test_k_means_on_a_part_of_the_images_serves_all(monkeypatch):
 
 def test_what_is_remembered_of_every_image_comes_back_from_a_checkpoint(tmp_path):
     for method in ("dec", "jule"):
-        model = trainer.fit(told(method), some_images(), tmp_path)
+        model = trainer.fit(with_k(method), some_images(), tmp_path)
         loaded, _ = trainer.checkpoint.load_model(tmp_path)
         for (name, mine), theirs in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
             assert torch.equal(mine, theirs), name
@@ -505,5 +505,5 @@ def test_what_is_remembered_of_every_image_comes_back_from_a_checkpoint(tmp_path
 @pytest.mark.parametrize("method", ["jule", "dec", "dac", "dccm", "pica"])
 def test_images_all_alike_break_nothing(method):
     images = torch.full((48, 3, 16, 16), 128, dtype=torch.uint8)
-    model = trainer.fit(told(method, epochs=8, batch_size=48), images)
+    model = trainer.fit(with_k(method, epochs=8, batch_size=48), images)
     assert trainer.checkpoint.all_finite(model)

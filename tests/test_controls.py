@@ -20,7 +20,7 @@ CONFIG = Config.preset("smoke", size=16, heads=8)
 
 
 def points(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three heaps (n, 5) and their numbers."""
+    """Three clusters (n, 5) and their numbers."""
     draws = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 3
     return 2 * torch.eye(5)[labels] + torch.randn(n, 5, generator=draws), labels
@@ -54,7 +54,7 @@ def test_untrained_heads_take_the_moments_of_their_reference_and_leave_the_model
     assert own.shape == (200, 8) and torch.logit(own).mean(0).abs().max() < 0.02  # the variance is unbiased
     assert torch.allclose(torch.logit(own).std(0), torch.ones(8), atol=0.03)
     torch.manual_seed(1)
-    assert torch.allclose(model.untrained_output(h[:3], h), own[:3], atol=1e-6)  # an image's answer is its own
+    assert torch.allclose(model.untrained_output(h[:3], h), own[:3], atol=1e-6)  # an image's output is its own
     torch.manual_seed(2)
     assert not torch.allclose(model.untrained_output(h), own)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -98,7 +98,7 @@ def test_heads_are_named_after_what_they_know():
         {"attribute": "class", "value": "cat", "head": 4, "auc": 0.8},
         {"attribute": "kind", "value": "object", "head": 3, "auc": 0.7},
     ]
-    assert scoring.notes_on_heads({"heads": rows}) == {3: "knows kind\nAUC 0.700"}
-    assert scoring.notes_on_heads({"heads": rows}, True) == {3: "knows brick\nAUC 0.990", 4: "knows cat\nAUC 0.800"}
+    assert scoring.notes_on_heads({"heads": rows}) == {3: "encodes kind\nAUC 0.700"}
+    assert scoring.notes_on_heads({"heads": rows}, True) == {3: "encodes brick\nAUC 0.990", 4: "encodes cat\nAUC 0.800"}
     labels, same = torch.tensor([0, 1, 1]), torch.tensor([5, 6, 6])
-    assert not scoring.says_more(labels, {"a": same}) and scoring.says_more(labels, {"a": torch.tensor([0, 0, 0])})
+    assert not scoring.adds_to(labels, {"a": same}) and scoring.adds_to(labels, {"a": torch.tensor([0, 0, 0])})

@@ -1,4 +1,4 @@
-"""Measures of disentanglement on codes whose answer is known: one head per attribute, the same turned, and noise."""
+"""Measures of disentanglement on codes with known scores: one head per attribute, the same rotated, and noise."""
 
 from itertools import product
 
@@ -32,7 +32,7 @@ def test_a_perfect_code():
         found = mig_dci.dci(perfect(), ATTRIBUTES, reader)
         assert found["disentanglement"] > least and found["informativeness"] > 0.99, (reader, found)
         assert found["completeness"] > 0.65, (reader, found)  # attribute c needs four heads
-    auc, bar = disentanglement.knowledge(perfect(), ATTRIBUTES)
+    auc, bar = disentanglement.attribute_auc(perfect(), ATTRIBUTES)
     assert auc.shape == (HEADS, 3) and bar < 0.62
     assert (auc > 0.9).nonzero()[1].tolist() == [0, 1, 2, 2, 2, 2]
     assert disentanglement.fraction_encoding_one(auc, bar) == 6 / HEADS
@@ -57,17 +57,17 @@ def test_noise():
         found = mig_dci.dci(NOISE, ATTRIBUTES, reader)
         assert found["informativeness"] == pytest.approx((0.5 + 0.5 + 0.25) / 3, abs=0.05)
         assert found["disentanglement"] < 0.35 and found["completeness"] < 0.35
-    auc, bar = disentanglement.knowledge(NOISE, ATTRIBUTES)
+    auc, bar = disentanglement.attribute_auc(NOISE, ATTRIBUTES)
     assert disentanglement.fraction_encoding_one(auc, bar) == 0
     assert abs(auc.mean() - 0.5) < 0.01, "choice and score on different images: no bias"
     assert mig_dci.mutual_information_gap(NOISE, ATTRIBUTES) < 0.01
-    assert mig_dci.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "heads that all answer alike"
+    assert mig_dci.dci(np.ones((N, 3)), ATTRIBUTES)["disentanglement"] == 0, "constant heads"
 
 
 def test_dci_of_importances_by_hand():
     assert mig_dci.dci_of(np.eye(3)) == pytest.approx((1, 1))
     assert mig_dci.dci_of(np.ones((3, 3))) == pytest.approx((0, 0))
-    assert mig_dci.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head knows both
+    assert mig_dci.dci_of(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx((0, 1))  # one head encodes both
     two_for_one = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert mig_dci.dci_of(two_for_one) == pytest.approx((1, (1 - np.log(2) / np.log(3) + 1) / 2))
     unused = np.array([[3.0, 0.0], [1.0, 1.0]])  # weights 3/5 and 2/5: the second head is as mixed as can be
@@ -88,7 +88,7 @@ def test_mutual_information_is_scikit_learns():
 
 def test_too_few_images_and_an_unknown_reader_are_errors():
     with pytest.raises(ValueError, match="too few images"):
-        disentanglement.knowledge(NOISE[:4], {"c": torch.arange(4)})
+        disentanglement.attribute_auc(NOISE[:4], {"c": torch.arange(4)})
     with pytest.raises(KeyError):
         mig_dci.dci(NOISE, ATTRIBUTES, reader="network")
 

@@ -128,7 +128,7 @@ def test_without_labels_only_what_needs_none():
     config = Config.preset("smoke")
     scores = scoring.score(scoring.stages(build(config), config, images.images), images, config)
     assert all(set(row) == {"spread"} for row in scores.values())
-    assert "no labels" in scoring.table(scores)
+    assert "without labels" in scoring.table(scores)
 
 
 @pytest.mark.parametrize(("name", "dim"), [("tiny", None), ("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])
@@ -155,4 +155,4 @@ def test_notes_name_the_best_head_of_each_attribute():
         {"attribute": "tone", "value": "light", "head": 3, "auc": 0.7},
         {"attribute": "tone", "value": "dark", "head": 5, "auc": 0.9},
     ]
-    assert scoring.notes_on_heads({"heads": rows}) == {5: "knows tone\nAUC 0.900"}
+    assert scoring.notes_on_heads({"heads": rows}) == {5: "encodes tone\nAUC 0.900"}

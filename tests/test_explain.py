@@ -20,7 +20,7 @@ from cdlearn.explain.plots import attended, weight_maps
 
 
 class Quadrants(nn.Module):
-    """Heads 0-3 answer to the redness of a quadrant (row by row), head 4 to the whole image's blueness, head 5 to none.
+    """Heads 0-3 output the redness of a quadrant (row by row), head 4 to the whole image's blueness, head 5 to none.
 
     ``order`` gives heads 0-3 other quadrants, as other weights would.
     """
@@ -49,7 +49,7 @@ def test_points_at_the_quadrant(images):
             others = np.delete(one[head].weights, head)
             assert np.abs(others).max() < 0.1 * one[head].weights[head]
             assert one[head].fidelity > 0.98
-            assert one[head].predicted == pytest.approx(one[head].answer, abs=0.03)
+            assert one[head].predicted == pytest.approx(one[head].output, abs=0.03)
             assert one[head].hidden == 0
             mask = positive_regions(one[head], most=1)
             assert mask.sum() == 64
@@ -95,11 +95,11 @@ def test_other_weights_other_explanation(images):
 def test_remainder(images):
     one = [found[2] for found in explain_heads(Quadrants(), images, [2], 16, samples=100, count=4, hide=0)]
     for row, explained in zip(remainder(Quadrants(), images, one, 16, most=1, hide=0), one, strict=True):
-        assert row["all shown"] == pytest.approx(explained.answer)
-        assert row["only the best"] == pytest.approx(explained.answer)
+        assert row["all shown"] == pytest.approx(explained.output)
+        assert row["only the best"] == pytest.approx(explained.output)
         assert row["all but the best"] == row["all hidden"] == 0
-        assert 0 < row["only random"] < 0.5 * explained.answer
-        assert row["only random"] + row["all but random"] == pytest.approx(explained.answer, rel=1e-5)
+        assert 0 < row["only random"] < 0.5 * explained.output
+        assert row["only random"] + row["all but random"] == pytest.approx(explained.output, rel=1e-5)
 
 
 def test_model_keeps_its_mode(images):

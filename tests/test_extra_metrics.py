@@ -57,7 +57,7 @@ def test_pairs_found_is_the_loop():
         found += near.index(max(near)) == i
     assert 3 <= found < 12 and extra_metrics.pairs_found(one, other) == pytest.approx(found / 12)
     assert extra_metrics.pairs_found(one, 3 * one) == 1
-    assert extra_metrics.pairs_found(torch.ones(8, 2), torch.ones(8, 2)) == pytest.approx(1 / 8)  # all alike: by chance
+    assert extra_metrics.pairs_found(torch.ones(8, 2), torch.ones(8, 2)) == pytest.approx(1 / 8)  # all equal: by chance
 
 
 def test_normalised_rows_have_length_one():

@@ -1,4 +1,4 @@
-"""What a report finds without labels: quality issues, strangers, dense regions, what to label first, what is new."""
+"""What a report finds without labels: quality issues, outliers, dense regions, what to label first, what is new."""
 
 import io
 import json
@@ -98,7 +98,7 @@ def test_a_black_picture_a_drawing_and_one_far_from_its_neighbours_come_first_wi
     measures = quality.light_and_colour(images)
     assert outliers.reason(found, measures, 7) == "nearly black"
     assert outliers.reason(found, measures, 8) in ("even areas, as drawn", "few colours")
-    assert outliers.reason(found, measures, 9) in ("unlike its neighbours", "unusual to the network")
+    assert outliers.reason(found, measures, 9) in ("different from its neighbours", "unusual to the network")
     assert found["score"][found["rank"] == 1] > 0.99
 
 
@@ -119,11 +119,11 @@ def test_dense_regions_are_found_largest_first_and_what_lies_between_is_in_none(
     found = density.dense(xy, xy)
     assert found["of"][:60].max() == 1 and (np.bincount(found["of"] + 1)[1:3] >= [80, 50]).all()
     assert found["of"][-1] == -1 and found["of"][found["medoids"]].tolist() == [0, 1]
-    assert "2 dense regions" in density.told(found)["advice"]
+    assert "2 dense regions" in density.for_page(found)["advice"]
     monkeypatch.setattr(density, "FITTED", 80)
     some = density.dense(xy, xy)
     assert len(set(some["of"][60:150].tolist()) - {-1}) == 1, "those that were not fitted go with their neighbours"
-    assert density.told(density.dense(xy[:9], xy[:9])) is None
+    assert density.for_page(density.dense(xy[:9], xy[:9])) is None
 
 
 def test_label_first_is_typical_then_far_from_all_before_and_leaves_copies_out():

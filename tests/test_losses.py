@@ -114,7 +114,7 @@ def test_correlation_sees_neither_shift_nor_scale_and_cosine_sees_the_shift():
 
 
 def test_constant_heads_are_unlike_all_others_and_do_not_blow_up():
-    """All heads at 0.5 reach what all heads alike reach, and a head that hardly varies gets no huge gradient."""
+    """All heads at 0.5 reach what identical heads reach, and a head that hardly varies gets no huge gradient."""
     still = torch.full((32, 6), 0.5).requires_grad_()
     loss = losses.feature_loss(still, still, 0.2, "correlation")
     loss.backward()
@@ -124,8 +124,10 @@ def test_constant_heads_are_unlike_all_others_and_do_not_blow_up():
 
 
 def test_sure_heads_cost_nothing_by_the_mean_and_all_by_the_answers():
-    sure = 30 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 1)
-    assert losses.mean_entropy(sure).item() == pytest.approx(1) and losses.normalized_entropy(sure).item() < 1e-6
+    confident = 30 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 1)
+    assert (
+        losses.mean_entropy(confident).item() == pytest.approx(1) and losses.normalized_entropy(confident).item() < 1e-6
+    )
     assert losses.mean_entropy(torch.zeros(4, 3)) == 1
     assert losses.mean_entropy(torch.full((4, 3), 60.0)).item() == pytest.approx(0, abs=1e-6)
 
@@ -143,8 +145,8 @@ def test_analytic_values():
     apart = torch.eye(128)
     assert losses.instance_loss(apart, apart).item() == pytest.approx(losses.nt_xent_orthogonal(128, 0.5), abs=1e-5)
     assert losses.nt_xent_orthogonal(128, 0.5) == pytest.approx(3.57, abs=0.005)
-    undecided = torch.zeros(32, 128)
-    terms = losses.cd_loss(apart, apart, undecided.repeat(4, 1), undecided.repeat(4, 1))
+    half = torch.zeros(32, 128)
+    terms = losses.cd_loss(apart, apart, half.repeat(4, 1), half.repeat(4, 1))
     assert (terms["feature"] - terms["entropy"]).item() == pytest.approx(math.log(255) - 1, abs=1e-5)
     assert losses.all_half_loss(128) == pytest.approx(4.54, abs=0.005)
 

@@ -12,12 +12,12 @@ from cdlearn.augment import to_size
 from cdlearn.config import Config
 from cdlearn.methods import autoencoder, build, cc, cluster_centres
 
-TOLD = ("cc", "centres")
+GIVEN_K = ("cc", "centres")
 SMALL = {"limit": 48, "size": 16, "batch_size": 16, "epochs": 2, "kmeans_seeds": 1}
 
 
 def small(method, **settings):
-    return Config.preset("smoke", **{**SMALL, "method": method, "clusters": 3 if method in TOLD else 0, **settings})
+    return Config.preset("smoke", **{**SMALL, "method": method, "clusters": 3 if method in GIVEN_K else 0, **settings})
 
 
 def some_images(n=48):

@@ -45,7 +45,7 @@ def test_every_way_sees_the_same(tmp_path, name):
         assert np.allclose(encoder.transform([tmp_path / f"{number}.png" for number in range(4)]), seen, atol=1e-2)
     explained = explain_heads(model, images, [0, 3], config.size, samples=20)
     for one, row in zip(explained, seen, strict=True):
-        assert one[0].answer == pytest.approx(row[0], abs=1e-6) and one[3].answer == pytest.approx(row[3], abs=1e-6)
+        assert one[0].output == pytest.approx(row[0], abs=1e-6) and one[3].output == pytest.approx(row[3], abs=1e-6)
         assert one[0].segments.shape == square.shape[2:]
     same = explain_heads(model, square, [0], config.size, samples=20)
     assert all(np.array_equal(a[0].weights, b[0].weights) for a, b in zip(explained, same, strict=True))

@@ -1,4 +1,4 @@
-"""Pieces of photographs: the same anywhere, two grounds that never meet, nothing to be had from colour or light."""
+"""Patches of photographs: the same anywhere, two grounds that never meet, nothing to be had from colour or light."""
 
 import numpy as np
 import pytest

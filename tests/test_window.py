@@ -1,4 +1,4 @@
-"""Windows of whole photographs: made as pieces are, at the same scale, and only where they fit."""
+"""Windows of whole photographs: made as patches are, at the same scale, and only where they fit."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a trained network says about images that nobody sorted: the analysis behind ``python -m cdlearn.report``.
+"""What a trained network finds in images without labels: the analysis behind ``python -m cdlearn.report``.
 
 One embedding and one graph of nearest neighbours serve the map, the neighbours, the near-duplicates and the outliers.
 No label is used; those that the names of folders give are only passed on, to colour the map by.
@@ -27,7 +27,7 @@ from cdlearn.runtime.errors import UserError
 from cdlearn.runtime.paths import expanded
 
 __all__ = ["STAGES", "Analysis", "Pipeline", "analyse", "analyse_features", "names"]
-GIVEN_SIZE = 64  # px at which the pictures themselves are compared where no network says at which it sees them
+GIVEN_SIZE = 64  # px at which the pictures themselves are compared where there is no network with an input size
 
 
 def analyse(
@@ -41,7 +41,7 @@ def analyse(
     cache: bool = True,
     since: str | Path | None = None,
 ) -> Analysis:
-    """Look at every image through a run's network.
+    """Analyse every image with a run's network.
 
     Args:
         run: the folder of a run.
@@ -50,7 +50,7 @@ def analyse(
         stage: ``backbone`` or ``output``: the features between which distances are measured.
         root: where downloads and decoded folders are kept.
         cache: keep finished parts in run/report-cache, and take up those that are there.
-        since: a run with a report, to say what is new and to keep the numbers of its clusters.
+        since: a run with a report, to list what is new and to keep the numbers of its clusters.
 
     Raises:
         UserError: naming the run, folder or file at fault, and the fix.
@@ -112,8 +112,8 @@ def analyse_features(
     features = checked(features, name, data, len(source.names))
     key = cache_key(features.tobytes(), source)
     parts = Pipeline(None, config, source, "backbone", Cache(cache, key), progress, features)
-    told = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")
-    return summed_up(parts, source, run=name, key=key, history=[], notes=told, names={}, recipe=name, before=before)
+    notes = {"features": f"{features.shape[1]} per image, from {name}"} | how(f"the features of {name}")
+    return summed_up(parts, source, run=name, key=key, history=[], notes=notes, names={}, recipe=name, before=before)
 
 
 def checked(features: np.ndarray, name: str, data: str, n: int) -> np.ndarray:

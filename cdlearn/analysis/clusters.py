@@ -1,4 +1,4 @@
-"""Clusters for k = 2 to 50, and an honest answer to "how many": often there is no clear number."""
+"""Clusters for k = 2 to 50, and which k stands out: often there is none."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ def clustered(rows: np.ndarray, k: int, seed: int) -> dict[str, np.ndarray]:
 def stability(rows: np.ndarray, k: int, seed: int) -> float:
     """How far two halves of the images agree on the clusters: the mean ARI over SPLITS ways to halve them.
 
-    K-means is fitted to each half by itself and then asked about all rows.
+    K-means is fitted to each half by itself and then assigns all rows.
     """
     draws, agreed = np.random.default_rng(seed), []
     for split in range(SPLITS):
@@ -139,7 +139,7 @@ def without_clusters(rows: np.ndarray, seed: int) -> list[np.ndarray]:
 
 
 def advised(silhouette: dict[int, float], chance: dict[int, float], steady: dict[int, float]) -> tuple[int, bool, str]:
-    """The k to begin with, whether it is clear, and what to say about it.
+    """The k to begin with, whether it is clear, and a sentence about it.
 
     A k is clear when all three hold:
 
@@ -149,7 +149,7 @@ def advised(silhouette: dict[int, float], chance: dict[int, float], steady: dict
     - two halves of the images agree on it with an ARI of at least STEADY (0.8).
 
     Of the clear ones the k is named whose silhouette exceeds chance by most. It stands out from chance, no more: the
-    curves do not say how many kinds of things there are. Where none is clear that k is only where to begin.
+    curves do not show how many kinds of things there are. Where none is clear that k is only where to begin.
     """
     excess = {k: s - chance[k] for k, s in silhouette.items()}
     tests = (
@@ -162,13 +162,13 @@ def advised(silhouette: dict[int, float], chance: dict[int, float], steady: dict
     )
     clear = [k for k in silhouette if all(passed[k] for passed, _ in tests)]
     k = max(clear or silhouette, key=excess.get)
-    told = (
+    measured = (
         f"silhouette {silhouette[k]:.2f}, by chance {chance[k]:.2f}; two halves of the images agree to {steady[k]:.2f}"
     )
     if clear:
         next_best = sorted((other for other in clear if other != k), key=excess.get, reverse=True)[:2]
         also = f" So do, by less, k = {' and '.join(map(str, next_best))}." if next_best else ""
-        return k, True, f"k = {k} stands out most from chance ({told}).{also}"
+        return k, True, f"k = {k} stands out most from chance ({measured}).{also}"
     why = "; ".join(reason for passed, reason in tests if not any(passed.values()))
     why = why or "no k passes all tests at once"
-    return k, False, f"There is no clear k: {why}. The page begins with k = {k} ({told}), to look at, not to count by."
+    return k, False, f"There is no clear k: {why}. The page begins with k = {k} ({measured}), for browsing only."

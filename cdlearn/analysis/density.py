@@ -42,7 +42,7 @@ def dense(xy: np.ndarray, rows: np.ndarray, seed: int = 0) -> dict[str, np.ndarr
     return {"of": of, "medoids": np.array(medoids, int)}
 
 
-def told(found: dict[str, np.ndarray]) -> dict | None:
+def for_page(found: dict[str, np.ndarray]) -> dict | None:
     """For the page: see ``density`` of cdlearn.pages.contents.Contents."""
     of, count = found["of"], len(found["medoids"])
     if len(of) < FEWEST:

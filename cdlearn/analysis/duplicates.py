@@ -1,4 +1,4 @@
-"""Near-duplicates in three tiers, the surest first: same bytes, nearly the same picture, alike to the network."""
+"""Near-duplicates in three tiers, surest first: same bytes, nearly the same picture, looks alike to the network."""
 
 import hashlib
 from collections import defaultdict
@@ -21,16 +21,16 @@ CLOSE_CALL = 0.05  # ... and of a picture's waves, in their standard deviations:
 SIDE = 32  # pixels at which pictures are hashed
 BORDER = 0.05  # of each side that the cropped variant lacks: copies cropped by 3 to 8% match it, too
 # Of 2,000 photographs with altered copies planted no two different ones come as near (figures/records/own-images.csv);
-# drawn swatches, which share their forms, are a harder case and would be confused by wider tolerances
+# drawn swatches, which have their forms in common, are a harder case and would be confused by wider tolerances
 DIFFERENT = 10  # of 64 bits: by how many each of the two hashes may differ between copies of a picture
 COLOUR = 0.05  # mean difference of values in 0-1 that copies may show: the hashes see no colour ...
 LIGHTER = 1.25  # ... once the darker one is made as light as the other, up to this factor ...
-GRID = 16  # ... at this many pixels a side: at 8 two textures whose motifs lie elsewhere are alike
+GRID = 16  # ... at this many pixels a side: at 8 two textures whose motifs lie elsewhere look the same
 LOOKED_AT = 20  # nearest neighbours of each image that its hash is compared with
-RATIO = 0.6  # "alike to the network": the nearest is so much nearer than the second (Lowe's ratio test) ...
+RATIO = 0.6  # "looks alike to the network": the nearest is so much nearer than the second (Lowe's ratio test) ...
 ROUGHLY = 0.95  # ... and the pictures correlate so far at ROUGH pixels a side: else two dark pictures would pass
 ROUGH = 8
-COMPARED = (  # variants of the one and of the other picture, and what is said of a pair that matches so
+COMPARED = (  # variants of the one and of the other picture, and how a pair that matches so is described
     ("plain", "plain", ""),
     ("mirrored", "plain", ", once one is mirrored"),
     ("cropped", "plain", ", once one is cropped"),
@@ -79,8 +79,8 @@ def hashed(images: Tensor, progress: Callable[[list], Iterable] = iter) -> np.nd
 def pictures(images: Tensor) -> np.ndarray:
     """Two hashes of each image of a block, bool (N, 2, 64).
 
-    The first hash says of each of the 64 slowest waves of the grey picture (discrete cosine transform) whether it is
-    above their median, the second whether the picture gets lighter from each of 9 x 8 squares to the next. Where a
+    The first hash records for each of the 64 slowest waves of the grey picture (discrete cosine transform) whether it
+    is above their median, the second whether the picture gets lighter from each of 9 x 8 squares to the next. Where a
     picture is even both say no: rounding must not decide.
     """
     small, rough = to_size(images, SIDE), to_size(images, 9)
@@ -94,7 +94,7 @@ def pictures(images: Tensor) -> np.ndarray:
 
 
 def near_pictures(images: Tensor, bits: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of neighbours that are nearly the same picture: both hashes and the colours say so.
+    """Pairs of neighbours that are nearly the same picture: both hashes and the colours agree.
 
     images: (N, 3, H, W); bits: from :func:`hashed`; neighbours: (N, M) from the graph, of which the first LOOKED_AT are
     compared. Returns pairs (P, 2), the smaller number first, each once, and for each (P, 2) by how many bits the worse
@@ -141,14 +141,14 @@ def joined(pairs: np.ndarray, n: int) -> list[list[int]]:
     return sorted(members.values(), key=lambda group: (-len(group), group))
 
 
-def alike_to_network(
+def similar_to_network(
     images: Tensor, neighbours: np.ndarray, distance: np.ndarray, known: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Pairs that are each other's nearest by far, the nearest first: (image, image, ratio of distances).
 
     The second distance is that to the nearest image of neither's group, so a picture with two copies passes as well.
-    neighbours, distance: the graph (N, M); known: (N,) group numbers of surer tiers, -1 for none: a pair within one
-    group is not told again.
+    neighbours, distance: the graph (N, M); known: (N,) group numbers of more certain tiers, -1 for none: a pair within
+    one group is not listed again.
     """
     n, columns = neighbours.shape
     if columns < 2:
@@ -165,11 +165,11 @@ def alike_to_network(
     mutual = whole & (group[nearest[nearest]] == group) & (rows < nearest)
     pairs = rows[mutual & (np.minimum(ratio, ratio[nearest]) < RATIO)]
     pairs = pairs[roughly_alike(images, pairs, nearest[pairs])]
-    told: dict[tuple[int, int], tuple[int, int, float]] = {}  # one pair of two groups
+    best: dict[tuple[int, int], tuple[int, int, float]] = {}  # one pair of two groups
     for i in pairs.tolist():
         j = int(nearest[i])
-        told.setdefault(tuple(sorted((group[i], group[j]))), (i, j, float(min(ratio[i], ratio[j]))))
-    return sorted(told.values(), key=lambda pair: pair[2])
+        best.setdefault(tuple(sorted((group[i], group[j]))), (i, j, float(min(ratio[i], ratio[j]))))
+    return sorted(best.values(), key=lambda pair: pair[2])
 
 
 def roughly_alike(images: Tensor, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -203,12 +203,14 @@ def groups(
         of[group] = number
     for number, fact in zip(of[pairs[news, 0]].tolist(), facts[news].tolist(), strict=True):
         found[number].append(fact)
-    for number, told in sorted(found.items()):
-        ways = "".join(dict.fromkeys(COMPARED[how][2] for _, how in told))
-        reason = f"neighbours of nearly the same colours whose hashes differ in at most {max(told)[0]} of 64 bits{ways}"
+    for number, matches in sorted(found.items()):
+        ways = "".join(dict.fromkeys(COMPARED[how][2] for _, how in matches))
+        reason = (
+            f"neighbours of nearly the same colours whose hashes differ in at most {max(matches)[0]} of 64 bits{ways}"
+        )
         made.append({"tier": TIERS[1], "images": together[number], "reason": reason})
         known[together[number]] = n + number  # apart from the numbers of groups with the same bytes
-    for i, j, ratio in alike_to_network(images, neighbours, distance, known):
+    for i, j, ratio in similar_to_network(images, neighbours, distance, known):
         reason = (
             f"each is the other's nearest, at {ratio:.2f} of the distance to the next; the network was trained to "
             "ignore crops and colours, so this is no proof"

@@ -118,7 +118,7 @@ def label_studio(analysis: Analysis, path: Path, prefix: str) -> Path:
 
     For files that Label Studio serves itself the prefix is "/data/local-files/?d=FOLDER/" (LOCAL_FILES_SERVING).
     The other columns can be shown beside the picture: ``file``, ``cluster``, ``outlier_reason``, ``issues``. Copies by
-    the two surest tiers are left out, because their labels are known.
+    the two most certain tiers are left out, because their labels follow.
 
     Raises:
         UserError: where it cannot be written.

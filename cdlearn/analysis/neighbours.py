@@ -11,7 +11,7 @@ NARROW = 128  # ... to this many principal components: with 2,048 features the s
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, (N, D) float32: between them the order by Euclidean distance is the order by cosine.
+    """Rows scaled to unit norm, (N, D) float32: between them the order by Euclidean distance is the order by cosine.
 
     The instance loss compares directions only, so the length of a feature vector carries no meaning. A row of zeros
     stays as it is.
@@ -21,7 +21,7 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def narrowed(rows: np.ndarray, seed: int = 0) -> np.ndarray:
-    """:func:`unit` rows (N, D), narrowed so that 100,000 wide ones can be compared; still of length 1.
+    """:func:`unit` rows (N, D), narrowed so that 100,000 wide ones can be compared; still of unit norm.
 
     Up to MANY images nothing is left out. Above, rows wider than NARROW are projected onto their first NARROW principal
     components, from the origin and not from the mean, so that cosines stay cosines.

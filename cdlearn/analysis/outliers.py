@@ -1,8 +1,8 @@
-"""Which images are unlike the rest, and why: two lists, because each misses what the other finds.
+"""Which images differ from the rest, and why: two lists, because each misses what the other finds.
 
 One is of unusual light and colour, the other of what is far from its neighbours to the network and far from the mean of
 its features (Mahalanobis distance). A black picture sits among dark ones to the network; a page of text has the
-statistics of nothing else. An image is as strange as the list says in which it stands higher.
+statistics of nothing else. An image is as strange as the list in which it ranks higher.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ SIDE = 32  # px at which colours are counted
 EVEN = 2 / 255  # steps of lightness up to which two pixels are even: photographs have little of it, drawings much
 BLOCK = 1024
 NEAR = 10  # neighbours among the statistics
-TELLING = 0.01  # of the images, the strangest in light and colour: these words tell more than those on the network
+TELLING = 0.01  # of the images, the strangest in light and colour: these reasons are clearer than those on the network
 FITTED = 20_000  # images that the covariance is taken from
 WORDS = {  # statistic -> what an image is called that has little or much of it
     "lightness": ("darker than the others", "lighter than the others"),
@@ -35,7 +35,7 @@ NAMED = (  # a measure of cdlearn.analysis.quality, from where on (below, above)
     ("shadows", None, 0.92, "nearly white"),
     ("contrast", 0.03, None, "nearly one colour"),
 )
-SCORE = "fraction of the images that are less strange, by light and colour or by the network, whichever says more"
+SCORE = "fraction of the images that are less strange, by light and colour or by the network, whichever is larger"
 
 
 def statistics(images: Tensor) -> np.ndarray:
@@ -120,6 +120,6 @@ def reason(found: dict[str, np.ndarray], measures: dict[str, np.ndarray], image:
             return words
     lists, away = found["lists"][image], found["away"][image]
     if lists[0] > max(TELLING * len(found["rank"]), lists.min()):
-        return "unlike its neighbours" if found["alone"][image] else "unusual to the network"
+        return "different from its neighbours" if found["alone"][image] else "unusual to the network"
     most = int(np.abs(away).argmax())
     return list(WORDS.values())[most][int(away[most] > 0)]

@@ -48,7 +48,7 @@ class Pipeline:
         self.stage, self.cache, self.progress, self.given = stage, cache, progress, given
 
     def bar(self, items: Iterable | None, what: str) -> tqdm:
-        """``items`` with a bar that says what is being done."""
+        """``items`` with a bar that names what is being done."""
         return tqdm(items, desc=what, disable=not self.progress, leave=False, dynamic_ncols=True)
 
     def of_stage(self, name: str, make) -> dict[str, np.ndarray]:
@@ -69,7 +69,7 @@ class Pipeline:
 
     @cached_property
     def directions(self) -> np.ndarray:
-        """The stage's features at length 1, (N, D): what clusters are made of."""
+        """The stage's features at unit norm, (N, D): what clusters are made of."""
         return neighbours.unit(self.features[self.stage])
 
     @cached_property
@@ -97,13 +97,13 @@ class Pipeline:
 
     @cached_property
     def heads(self) -> tuple[np.ndarray, list[dict]]:
-        """The answers of every head, (N, K) in [0, 1], and what is said of those to show."""
+        """The outputs of every head, (N, K) in [0, 1], and the entries of those to show."""
         if self.model is None:
             return self.features["output"], []
         images, config = self.source.images, self.config
         made = self.cache.part("agreement", lambda: {"of": heads.agreement(self.model, images, config, config.seed)})
-        answers = heads.as_answers(self.features["output"])
-        return answers, heads.shown(answers, made["of"], config.seed)
+        outputs = heads.scaled_outputs(self.features["output"])
+        return outputs, heads.shown(outputs, made["of"], config.seed)
 
     @cached_property
     def clusters(self) -> clusters.Clusterings:
@@ -147,17 +147,17 @@ class Pipeline:
     @cached_property
     def tests(self) -> dict[str, str]:
         """What is measured without labels, in sentences; see ``tests`` of cdlearn.pages.contents.Contents."""
-        told, drawn = {}, np.random.default_rng(self.config.seed).permutation(len(self.directions))[:RANKED]
+        found_by, drawn = {}, np.random.default_rng(self.config.seed).permutation(len(self.directions))[:RANKED]
         features = self.features[self.stage][drawn]
         made = self.of_stage("rankme", lambda: {"of": rank_me(torch.from_numpy(features))})
-        told["RankMe"] = f"{float(made['of']):.1f} effective dimensions of {features.shape[1]}"
+        found_by["RankMe"] = f"{float(made['of']):.1f} effective dimensions of {features.shape[1]}"
         if self.model is not None and len(self.directions) > 1:
             look = lambda: agreement_between_views(self.model, self.source.images, self.config, TESTED)  # noqa: E731
             found, asked = self.cache.part("second-views", look)[self.stage], min(TESTED, len(self.directions))
-            told["second crops"] = (
+            found_by["second crops"] = (
                 f"Of {asked} images {round(float(found) * asked)} find their own second view first; 1 would by chance."
             )
-        return told
+        return found_by
 
     @cached_property
     def duplicates(self) -> list[dict]:

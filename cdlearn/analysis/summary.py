@@ -27,7 +27,7 @@ class Analysis:
     """A report's contents, and what only the table and ``cdlearn.load`` need.
 
     strangeness: (N,) mean distance to the nearest neighbours. duplicate_of: (N,) number of the image to keep in its
-    stead, -1 for none, by the surest tier that says so; duplicate_tier: (N,) the number of that tier in
+    stead, -1 for none, by the most certain tier that has it; duplicate_tier: (N,) the number of that tier in
     :data:`~cdlearn.pages.contents.TIERS`, else -1. centres: (k, D), of the clusters that the page begins with, among
     the features of ``stage`` at unit norm; None where there are too few images. outlier_rank: (N,), 1 for the
     strangest; outlier_reason: N texts, empty
@@ -70,7 +70,7 @@ def summed_up(
     """
     number, distance = parts.graph
     n, found = len(parts.map), renumbered(parts.clusters, source, before)
-    answers, shown = parts.heads
+    outputs, shown = parts.heads
     sizes, measures, strange = parts.sizes, parts.quality, parts.outliers
     groups = parts.duplicates
     of, tier = duplicates.duplicate_of(groups, n)
@@ -91,7 +91,7 @@ def summed_up(
         quality=quality.issues(measures),
         labels=source.labels,
         classes=source.classes,
-        answers=answers[:, [head["number"] for head in shown]].astype(np.float16) if shown else None,
+        answers=outputs[:, [head["number"] for head in shown]].astype(np.float16) if shown else None,
         heads=shown,
         names=names,
         clusters={k: part["of"] for k, part in found.parts.items()},
@@ -101,7 +101,7 @@ def summed_up(
         medoids={k: part["medoids"].tolist() for k, part in found.parts.items()},
         k=found.k,
         advice=found.advice,
-        density=density.told(parts.density),
+        density=density.for_page(parts.density),
         neighbours=number[:, :NEIGHBOURS],
         duplicates=[group for name in TIERS for group in [g for g in groups if g["tier"] == name][:GROUPS]],
         outliers=[(int(i), float(strange["score"][i]), reasons[i]) for i in np.argsort(strange["rank"])[:OUTLIERS]]
@@ -113,7 +113,7 @@ def summed_up(
         tests=parts.tests,
         curves=history,
         ledger=ledger(source, groups),
-        notes=notes | ({"heads": f"{len(shown)} of {answers.shape[1]} are shown; {ABOUT_HEADS}"} if shown else {}),
+        notes=notes | ({"heads": f"{len(shown)} of {outputs.shape[1]} are shown; {ABOUT_HEADS}"} if shown else {}),
     )
     centres = found.parts[found.k]["centres"] if found.k else None
     return Analysis(
@@ -151,7 +151,7 @@ def ledger(source: Source, groups: list[dict]) -> dict:
 
 ABOUT_HEADS = (
     "none repeats one before it (|r| < 0.7); ordered without labels, by spread x agreement of two views x square root "
-    "of how many heads say the same"
+    "of how many heads agree with it"
 )
 
 

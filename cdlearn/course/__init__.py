@@ -124,7 +124,7 @@ def trained_into(out: Path, config: Config, images: ImageSet, progress: bool) ->
 def claim(holds: bool, sentence: str, about: str = "", verdict: str = "") -> None:
     """Print a sentence of the text with its figures, and fail where it no longer holds.
 
-    So prose cannot drift from numbers. The smoke preset learns nothing: there it only says what it would have checked.
+    So prose cannot drift from numbers. The smoke preset learns nothing: there it only prints what it would check.
 
     about: the comparison that the sentence is about, such as "heads over z, patches, short run, NMI"; two sentences
     about one comparison must have one verdict. verdict: one of compare_seeds.VERDICTS; not given, it is the one that

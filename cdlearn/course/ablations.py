@@ -13,7 +13,7 @@ from cdlearn.results.compare_seeds import BETTER, WORSE, compare
 from cdlearn.results.plots import COLOURS, figure, grid
 
 WITH, WITHOUT = COLOURS[0], COLOURS[4]
-WORDS = {BETTER: "appears", WORSE: "reversed"}  # what a difference says of a claim; other verdicts keep their words
+WORDS = {BETTER: "appears", WORSE: "reversed"}  # what a difference means for a claim; other verdicts keep their words
 
 
 def comparisons(family: str, sides: Mapping[tuple[str, str, str], tuple[Mapping, Mapping]]) -> pd.DataFrame:

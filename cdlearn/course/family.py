@@ -11,7 +11,7 @@ from cdlearn.methods import METHODS, needs_clusters
 from cdlearn.results import tables
 from cdlearn.results.plots import COLOURS, figure, interval_bars
 
-DATA = {"shapes": "swatches", "patches": "pieces of photographs", "tiny10": "tiny10, whole photographs"}
+DATA = {"shapes": "swatches", "patches": "patches of photographs", "tiny10": "tiny10, whole photographs"}
 # row of a table -> year of its publication; controls have none
 YEARS = {"K-means": 0, "Random network": 0, "AE": 2006, "DAE": 2008, "DeCNN": 2010}
 YEARS |= {
@@ -35,8 +35,8 @@ NAMES |= {"CD-128: untrained heads": "CD, untrained heads"}
 def records() -> pd.DataFrame:
     """What ``compare --table 2`` and ``3`` left in figures/, of each method's own result, one row per data set.
 
-    A method's own result is its clusters if it was told K, else K-means on its code, its output, or the pixels.
-    Columns: data, method, year, told (whether it was told K), nmi, std (over training seeds), epochs, seconds.
+    A method's own result is its clusters if it was given K, else K-means on its code, its output, or the pixels.
+    Columns: data, method, year, given (whether it was given K), nmi, std (over training seeds), epochs, seconds.
     """
     found = []
     for data in DATA:
@@ -47,28 +47,28 @@ def records() -> pd.DataFrame:
             row = rows[name]
             nmi, std = row.ours["nmi"]
             key = name.lower().replace("cluster ", "")
-            told = key in METHODS and needs_clusters(key)
+            given = key in METHODS and needs_clusters(key)
             more = {"nmi": nmi, "std": std, "epochs": row.epochs, "seconds": row.seconds}
-            found.append({"data": data, "method": NAMES.get(name, name), "year": year, "told": told} | more)
+            found.append({"data": data, "method": NAMES.get(name, name), "year": year, "given": given} | more)
     return pd.DataFrame(found)
 
 
 def chart(found: pd.DataFrame) -> Figure:
-    """NMI of every method, in the order of their years, a panel per data set; hatched: told the number of clusters."""
+    """NMI of every method, in the order of their years, a panel per data set; hatched: given the number of clusters."""
     made, axes = figure(len(DATA), width=3.5, height=5.2)
     for axis, (data, title) in zip(axes[0], DATA.items(), strict=True):
         rows = found[found["data"] == data].reset_index(drop=True)
         (bars,) = interval_bars(axis, rows[["nmi"]].to_numpy(), rows[["std"]].to_numpy(), [COLOURS[5]], "h")
         for bar, row in zip(bars, rows.itertuples(), strict=True):
-            bar.set_facecolor("0.75" if not row.year else COLOURS[1] if row.told else COLOURS[5])
-            bar.set_hatch("//" if row.told else "")
+            bar.set_facecolor("0.75" if not row.year else COLOURS[1] if row.given else COLOURS[5])
+            bar.set_hatch("//" if row.given else "")
             axis.text(row.nmi + row.std + 0.02, row.Index, f"{row.nmi:.2f}", va="center", fontsize=8)
         names = [f"{row.method} ({row.year})" if row.year else row.method for row in rows.itertuples()]
         axis.set_yticks(range(len(rows)), names if data == next(iter(DATA)) else [""] * len(rows), fontsize=9)
         axis.set(title=title, xlabel="NMI with the classes (0 to 1)", ylabel="", xlim=(0, 1.15))
         axis.set_xticks(np.arange(0, 1.01, 0.25))
         axis.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
-    kinds = {"told nothing": dict(facecolor=COLOURS[5]), "told K": dict(facecolor=COLOURS[1], hatch="//")}
+    kinds = {"without K": dict(facecolor=COLOURS[5]), "given K": dict(facecolor=COLOURS[1], hatch="//")}
     kinds["control"] = dict(facecolor="0.75")
     handles = [Patch(label=name, edgecolor="0.2", linewidth=0.6, **look) for name, look in kinds.items()]
     made.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)

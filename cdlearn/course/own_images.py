@@ -1,4 +1,4 @@
-"""For notebook 11: a folder that nobody sorted, the reader's own or one that stands in for it."""
+"""For notebook 11: a folder without labels, the reader's own or one that stands in for it."""
 
 import os
 import tempfile

@@ -20,7 +20,7 @@ from PIL import Image
 try:
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of metadata names no file
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its warnings about metadata name no file
 except ImportError:  # then Pillow reads what it can of TIFF
     tifffile = None
 
@@ -132,7 +132,7 @@ def pnm(content) -> Values | None:
 
 
 def tiff(image: Image.Image | None, content) -> Values | None:
-    """The numbers of a TIFF: by Pillow, which knows more ways of packing, or by tifffile, which knows more numbers."""
+    """The numbers of a TIFF: by Pillow, which reads more compressions, or by tifffile, which reads more dtypes."""
     tags = {} if image is None else image.tag_v2
     signs = {int(sign) for sign in np.atleast_1d(tags.get(339, 1))}
     if image is not None and max(np.atleast_1d(tags.get(258, 1))) <= 8 and signs <= {1, 4}:
@@ -230,11 +230,11 @@ def survey(files: list[Path], read) -> dict[str, Deep]:
         numbers = numbers[np.isfinite(numbers)] if values.kind == "float" else numbers.ravel()
         if not numbers.size:
             return None
-        sample = numbers[:: -(-numbers.size // share)] if values.kind != "unsigned" else numbers[:0]
+        sample = numbers[:: -(-numbers.size // fraction)] if values.kind != "unsigned" else numbers[:0]
         return values.kind, float(numbers.min()), float(numbers.max()), sample.astype(np.float64)
 
     regular = [path for path in files if path.is_file() and begins(path)]
-    share = max(64, SAMPLED // max(1, len(regular)))
+    fraction = max(64, SAMPLED // max(1, len(regular)))
     with ThreadPoolExecutor() as pool:
         seen = [found for found in pool.map(one, regular) if found]
     return ranged(seen)

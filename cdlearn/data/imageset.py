@@ -13,7 +13,7 @@ class ImageSet:
     """Images and whatever is known of them.
 
     images: uint8 (N, 3, H, W), in memory or memory-mapped.
-    labels: int64 (N,), or None where nobody sorted the images. Used for scores only, never for training.
+    labels: int64 (N,), or None where the images have no labels. Used for scores only, never for training.
     classes: the labels' names.
     attributes: for generated images, the name of each attribute and its value's number, int64 (N,).
     values: the names of each attribute's values, by number. An attribute may be left out.

@@ -1,7 +1,7 @@
 """Printed cloth whose attributes are independent of one another, under clutter: what disentanglement is tested on.
 
 An image is a lattice of one motif on striped cloth, printed badly: motifs are missing, moved and stained, and the cloth
-has grain. Every combination of the five attributes comes equally often, so none of them tells another. (In
+has grain. Every combination of the five attributes comes equally often, so none of them predicts another. (In
 cdlearn.data.shapes any two of form, scale and layout give the third.)
 
 With the views of the laptop preset (crops of half the area or more, flips, any hue):
@@ -9,10 +9,10 @@ With the views of the laptop preset (crops of half the area or more, flips, any 
 * Kept are the five *attributes*. No view mirrors a form into another. A crop enlarges by at most 1.63 along one axis
   and 1.41 on both, and the two scales differ by more. No view turns rows into columns, or light into dark.
 * Destroyed are the *nuisances*: hue, lightness and contrast by the colours, the lattice's place and the stripes' phase
-  by crop and flip. Stains, gaps and grain are partly left. They tell images apart, and they hide the attributes.
+  by crop and flip. Stains, gaps and grain are partly left. They distinguish images, and they hide the attributes.
 
-Mean and contrast are set for every image. The forms print equal shares of the cloth. So neither the mean pixel nor the
-spread of the pixels tells an attribute.
+Mean and contrast are set for every image. The forms print equal fractions of the cloth. So neither the mean pixel nor
+the spread of the pixels predicts an attribute.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ VALUES = {
     "scale": ("small", "large"),
     "layout": ("grid", "brick"),
     "tone": ("light on dark", "dark on light"),
-    "stripes": ("level", "upright"),
+    "stripes": ("horizontal", "vertical"),
 }
 CLASSES = tuple(f"{scale} {form}" for form in VALUES["form"] for scale in VALUES["scale"])
 # All lengths are pixels of an image of 32 px; those of motifs are half cells
 PERIOD = (7.0, 12.5)  # from motif to motif, small and large
 STRIPE = 4.0  # from stripe to stripe
 STRIPES, GRAIN = (0.4, 0.9), 0.5  # how strong, where the difference between motif and cloth is 1
-GAPS = 0.1  # share of the motifs that are missing
+GAPS = 0.1  # fraction of the motifs that are missing
 ASTRAY = 0.1  # how far a motif may lie from its place, to either side
 STAINS = 3
 RADIUS = (2.0, 4.5)  # of a stain
@@ -74,7 +74,7 @@ def make_motifs(n: int, size: int = 32, seed: int = 0) -> ImageSet:
 def paint(size: int, attributes: dict[str, Tensor], nuisances: dict[str, Tensor]) -> Tensor:
     """Attribute values (M,) and nuisances in 0-1 (see make_motifs) -> uint8 (M, 3, size, size).
 
-    It uses float64 and nothing harder than a square root, so that all machines round every pixel alike.
+    It uses float64 and nothing harder than a square root, so that all machines round every pixel identically.
     """
     tone, stripes = (attributes[name].view(-1, 1, 1) for name in ("tone", "stripes"))
     right, down, phase, strength, hue, lightness, contrast = nuisances["image"].view(-1, 7, 1, 1).unbind(1)
@@ -91,7 +91,7 @@ def paint(size: int, attributes: dict[str, Tensor], nuisances: dict[str, Tensor]
 
 
 def lattice(pixel: Tensor, attributes: dict[str, Tensor], right, down, cells: Tensor, sharpness: float) -> Tensor:
-    """The share of every pixel that is printed, (M, S, S).
+    """The fraction of every pixel that is printed, (M, S, S).
 
     pixel: the pixels' centres (S,); right, down: the lattice's place (M, 1, 1); cells: 0-1, whether each motif is
     missing and how far it lies astray (M, 3, CELLS^2); sharpness: pixels per pixel of an image of 32 px.

@@ -5,8 +5,9 @@ lightness, contrast, place) do not, and they differ from image to image. The *cl
 which scale, in which layout. Any two of these three fix the pattern, and any two are independent of each other. Tone is
 independent of the pattern.
 
-They are so plain because contrastive learning takes the cheapest cue that tells instances apart. A free angle, a phase
-between two textures and a range of hues are such cues: in earlier designs they were learned instead of the attributes.
+They are so plain because contrastive learning takes the cheapest cue that distinguishes instances. A free angle, a
+phase between two textures and a range of hues are such cues: in earlier designs they were learned instead of the
+attributes.
 """
 
 import numpy as np
@@ -54,7 +55,7 @@ def make_shapes(n: int, size: int = 32, seed: int = 0) -> ImageSet:
 def paint(size: int, attributes: dict[str, Tensor], nuisances: Tensor) -> Tensor:
     """Attribute values (M,) and nuisances (M, 5) in 0-1 -> uint8 (M, 3, size, size).
 
-    It uses float64 and nothing harder than a square root, so that all machines round every pixel alike.
+    It uses float64 and nothing harder than a square root, so that all machines round every pixel identically.
     """
     right, down, hue, lightness, contrast = (column.view(-1, 1, 1) for column in nuisances.unbind(1))
     form, scale, layout, tone = (attributes[name].view(-1, 1, 1) for name in VALUES)
@@ -67,7 +68,7 @@ def paint(size: int, attributes: dict[str, Tensor], nuisances: Tensor) -> Tensor
     dot = (across * across + along * along).sqrt() - 0.8
     bar = torch.maximum(across.abs() - 0.3, along.abs() - 0.95)
     outside = torch.where(form == 0, dot, bar)  # distance from the motif's edge in half cells, negative within
-    cover = (0.5 - outside * period / 2).clamp(0, 1)  # share of the pixel that is printed
+    cover = (0.5 - outside * period / 2).clamp(0, 1)  # fraction of the pixel that is printed
     # both tones get the same mean lightness; otherwise the mean pixel would reveal the tone
     relief = torch.where(tone == 0, 1.0, -1.0) * (cover - cover.mean((1, 2), keepdim=True))
     light = 0.4 + 0.2 * lightness + (0.5 + 0.2 * contrast) * relief

@@ -1,4 +1,4 @@
-"""What the doctor looks at: each rule yields findings, (status, what) or (status, what, fix), one line each.
+"""What the doctor checks: each rule yields findings, (status, what) or (status, what, fix), one line each.
 
 status: ok, note (worth knowing) or trouble (something would not run). Imports are late: broken packages are findings.
 """
@@ -107,7 +107,7 @@ def devices() -> Iterator[tuple]:
 
 
 def memory() -> Iterator[tuple]:
-    """What psutil says, cut by control groups of version 1 or 2, at whose limits a container's processes are killed."""
+    """What psutil reports, cut by control groups of version 1 or 2, whose limits end a container's processes."""
     import psutil
 
     total, free = psutil.virtual_memory()[:2]

@@ -20,7 +20,7 @@ PAIRED = 1024  # images among which views look for each other
 
 
 def normalised(features: Tensor) -> Tensor:
-    """Every image's features (N, D) at length 1, so that K-means compares directions; a row of zeros stays."""
+    """Every image's features (N, D) at unit norm, so that K-means compares directions; a row of zeros stays."""
     return F.normalize(features.float(), dim=1)
 
 
@@ -57,18 +57,18 @@ def averaged_over_crops(model: nn.Module, images: Tensor, config: Config, crops:
 def rank_me(features: Tensor) -> float:
     """RankMe (Garrido et al., 2023): the effective number of dimensions that features use; it needs no labels.
 
-    features: (N, D) -> exp of the entropy of the singular values as shares of their sum: 1 where all images lie on one
-    line, D where all directions are used alike. Features that are all 0 give 1.
+    features: (N, D) -> exp of the entropy of the singular values as fractions of their sum: 1 where all images lie on
+    one line, D where all directions are used equally. Features that are all 0 give 1.
     """
     values = torch.linalg.svdvals(features.double())
-    shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
-    return float(torch.exp(-torch.xlogy(shares, shares).sum()))
+    fractions = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+    return float(torch.exp(-torch.xlogy(fractions, fractions).sum()))
 
 
 def pairs_found(one: Tensor, other: Tensor) -> float:
-    """The share of rows of ``one`` whose nearest row of ``other``, by cosine, is their own pair; (N, D) each.
+    """The fraction of rows of ``one`` whose nearest row of ``other``, by cosine, is their own pair; (N, D) each.
 
-    1/N by chance; ties count as found by their share.
+    1/N by chance; ties count fractionally.
     """
     likeness = normalised(one) @ normalised(other).T
     own = likeness.diagonal().unsqueeze(1)

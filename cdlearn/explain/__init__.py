@@ -1,4 +1,4 @@
-"""Why does a head answer as it does? LIME on heads (lime.py), its controls (controls.py) and pictures (plots.py)."""
+"""What a head's output depends on: LIME on heads (lime.py), its controls (controls.py) and pictures (plots.py)."""
 
 from cdlearn.explain.lime import (
     Explanation,

@@ -11,10 +11,10 @@ from cdlearn.explain import Explanation, ask, copies, explain_heads
 
 
 def similarity(a: Explanation, b: Explanation, measure: str = "spearman", absolute: bool = False) -> float:
-    """How alike two explanations with equally many segments are: -1 to 1, and 0 when one of them says nothing.
+    """How similar two explanations with equally many segments are: -1 to 1, and 0 when one of them is constant.
 
     measure: "spearman" compares the order of the weights, "cosine" the weights themselves. ``absolute`` ignores the
-    signs: it compares where a head looks, not whether its answer rises or falls.
+    signs: it compares which segments matter to a head, not whether its output rises or falls.
 
     Raises:
         ValueError: for another measure, or different numbers of segments.
@@ -62,8 +62,8 @@ def weights_matter(
             }
             for note in ("", ", size only"):
                 for kind, others in beside.items():
-                    alike = [similarity(one[head], e, absolute=bool(note)) for e in others]
-                    row[kind + note] = float(np.mean(alike)) if alike else float("nan")
+                    similar = [similarity(one[head], e, absolute=bool(note)) for e in others]
+                    row[kind + note] = float(np.mean(similar)) if similar else float("nan")
             row |= {"fidelity": one[head].fidelity, "fidelity, random weights": fresh[number][head].fidelity}
             rows.append(row)
     return rows
@@ -73,14 +73,14 @@ def remainder(
     model: nn.Module, images: Tensor, explained: Sequence[Explanation], size: int, most: int = 5, hide="mean",
     draws: int = 50, seed: int = 0,
 ) -> list[dict]:  # fmt: skip
-    """What a head still answers when only the best segments of its explanation are shown, or all but these.
+    """A head's output when only the best segments of its explanation are shown, or all but these.
 
     The comparison is the mean over ``draws`` random choices of as many segments.
 
     images: uint8 (N, 3, H, W); explained: N of them; ``hide`` as in explain_heads.
 
     Returns:
-        One row per image: ``head``, and its answers with ``all shown``, ``all hidden``, ``only the best``,
+        One row per image: ``head``, and its outputs with ``all shown``, ``all hidden``, ``only the best``,
         ``all but the best``, ``only random``, ``all but random``.
     """
     rows, generator = [], np.random.default_rng(seed)

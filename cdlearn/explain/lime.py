@@ -1,8 +1,8 @@
-"""LIME on feature heads (Ribeiro et al., 2016): hiding parts of an image shows which of them a head's answer rests on.
+"""LIME on feature heads (Ribeiro et al., 2016): hiding parts of an image shows which ones a head's output needs.
 
 The image is cut into segments, and the model sees copies of it with random segments hidden. A linear model of "segment
-shown or not" is fitted to each head's answers; copies near the image count more. Its weights are the explanation.
-The package lime does the fitting. This module cuts, asks the model, and keeps what lime forgets when it explains many
+shown or not" is fitted to each head's outputs; copies near the image count more. Its weights are the explanation.
+The package lime does the fitting. This module cuts, runs the model, and keeps what lime forgets when it explains many
 heads at once: how well each fit fits. cdlearn.explain.plots draws explanations, cdlearn.explain.controls tests them.
 """
 
@@ -23,14 +23,14 @@ Segmentation = str | Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why one head answers to one image as it does.
+    """Why one head's output for one image is what it is.
 
     head: its number. segments: (H, W), the segment of every pixel, 0 .. S-1; of the central square only, where the
     image is not square. weights: (S,), what showing a segment
-    instead of hiding it adds to the answer. intercept: the linear model's answer with everything hidden. fidelity:
-    weighted R^2 of the linear model on the copies; 1 when it says all that the head does. answer: the head's answer to
-    the whole image. predicted: the linear model's answer to it. hidden: the head's answer with everything hidden; if it
-    is near ``answer``, hiding took nothing away.
+    instead of hiding it adds to the output. intercept: the linear model's output with everything hidden. fidelity:
+    weighted R^2 of the linear model on the copies; 1 when it explains the head fully. output: the head's output for
+    the whole image. predicted: the linear model's output for it. hidden: the head's output with everything hidden; if
+    it is near ``output``, hiding took nothing away.
     """
 
     head: int
@@ -38,7 +38,7 @@ class Explanation:
     weights: np.ndarray
     intercept: float
     fidelity: float
-    answer: float
+    output: float
     predicted: float
     hidden: float
 
@@ -48,19 +48,19 @@ def explain_heads(
     segments: Segmentation = "grid", count: int = 16, hide: str | int | tuple[int, int, int] = "mean",
     seed: int = 0, batch_size: int = 256, kernel_width: float = 0.25,
 ) -> list[dict[int, Explanation]]:  # fmt: skip
-    """Explain heads' answers to images. All heads share one set of copies, so many heads cost little more than one.
+    """Explain heads' outputs for images. All heads share one set of copies, so many heads cost little more than one.
 
-    The model computes in float32, because hiding a segment may move an answer by less than bf16 can show. The same
+    The model computes in float32, because hiding a segment may move an output by less than bf16 can show. The same
     arguments give the same explanations. Images with equally many segments are hidden in the same patterns.
 
     Args:
-        model: ``represent(x)["output"]`` gives the heads' answers (N, K).
+        model: ``represent(x)["output"]`` gives the heads' outputs (N, K).
         images: uint8 (N, 3, H, W). Of those that are not square the network sees the central square, and that is
             explained.
         heads: numbers in 0 .. K-1.
         size: side in pixels of what the network sees.
         samples: copies per image, the whole image included; the paper takes 5,000.
-        segments: "grid" (equal cells), "slic" (patches of like colour), or a function of one image (H, W, 3) that
+        segments: "grid" (equal cells), "slic" (regions of similar colour), or a function of one image (H, W, 3) that
             returns the segment of every pixel. (lime's own choice, quickshift, finds 1 or 2 segments at 32 px.)
         count: about how many segments.
         hide: what a hidden segment shows: "mean", its own mean colour, or one colour 0-255 for all. Hiding should take
@@ -84,11 +84,11 @@ def explain_heads(
         if not 0 <= head < whole.shape[1]:
             raise ValueError(f"there is no head {head}; the model has heads 0 to {whole.shape[1] - 1}")
 
-    def answers(batch: np.ndarray) -> np.ndarray:
+    def outputs(batch: np.ndarray) -> np.ndarray:
         return ask(model, batch, size, batch_size)
 
     explained = []
-    for picture, answer in zip(images.cpu().permute(0, 2, 3, 1).numpy(), whole, strict=True):
+    for picture, output in zip(images.cpu().permute(0, 2, 3, 1).numpy(), whole, strict=True):
         fits: dict[int, tuple] = {}
         with lime_in_silence() as lime_image:
             # a fresh one per image, because a used one goes on in its random numbers
@@ -96,7 +96,7 @@ def explain_heads(
             keep_fits(explainer.base, fits)
             found = explainer.explain_instance(
                 picture,
-                answers,
+                outputs,
                 labels=tuple(heads),
                 top_labels=None,
                 hide_color=None if isinstance(hide, str) else hide,
@@ -105,18 +105,18 @@ def explain_heads(
                 segmentation_fn=lambda image: segment(image, segments, count),
             )
         shown = np.zeros((1, found.segments.max() + 1))
-        hidden = answers(copies(picture, found.segments, shown, hide))[0]
+        hidden = outputs(copies(picture, found.segments, shown, hide))[0]
         one = {}
         for head, (intercept, pairs, fidelity, predicted) in fits.items():
             weights = np.array([weight for _, weight in sorted(pairs)])  # lime sorts them by size
-            numbers = (intercept, fidelity, answer[head], predicted[0], hidden[head])
+            numbers = (intercept, fidelity, output[head], predicted[0], hidden[head])
             one[head] = Explanation(head, found.segments, weights, *map(float, numbers))
         explained.append(one)
     return explained
 
 
 def ask(model: nn.Module, batch: np.ndarray, size: int, batch_size: int = 256) -> np.ndarray:
-    """The heads' answers in float32: uint8 (M, H, W, 3) -> (M, K). What lime calls a classifier."""
+    """The heads' outputs in float32: uint8 (M, H, W, 3) -> (M, K). What lime calls a classifier."""
     images = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
     return embed(model, images, size, batch_size, amp=False)["output"].numpy()
 
@@ -138,8 +138,8 @@ def keep_fits(base, fits: dict[int, tuple]) -> None:
     """Let ``base`` note each head's (intercept, [(segment, weight)], R^2, prediction); lime keeps only the last R^2."""
     fit = base.explain_instance_with_data
 
-    def noted(data, answers, distances, head, *rest, **named):
-        fits[head] = fit(data, answers, distances, head, *rest, **named)
+    def noted(data, outputs, distances, head, *rest, **named):
+        fits[head] = fit(data, outputs, distances, head, *rest, **named)
         return fits[head]
 
     base.explain_instance_with_data = noted
@@ -205,6 +205,6 @@ def grid(height: int, width: int, count: int) -> np.ndarray:
 
 
 def positive_regions(explained: Explanation, most: int = 5) -> np.ndarray:
-    """Where the ``most`` segments lie that raise the answer most, or fewer if fewer raise it: (H, W) bool."""
+    """Where the ``most`` segments lie that raise the output most, or fewer if fewer raise it: (H, W) bool."""
     ranked = np.argsort(-explained.weights, kind="stable")[:most]
     return np.isin(explained.segments, ranked[explained.weights[ranked] > 0])

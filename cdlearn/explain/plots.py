@@ -52,7 +52,7 @@ def attended(
     titles: Sequence[str] = (),
     side: float = 0.95,
 ) -> Figure:
-    """Figure 8 or 9: a grid of images, in each the segments that raise the head's answer most.
+    """Figure 8 or 9: a grid of images, in each the segments that raise the head's output most.
 
     Args:
         images: uint8 (R * C, 3, H, W), row by row.
@@ -76,7 +76,7 @@ def attended(
         mask = positive_regions(one, most)
         outline(axis, mask) if form == "boundaries" else mask_out(axis, mask)
         limit(axis, mask)
-        note(axis, f"y = {one.answer:.2f}")
+        note(axis, f"y = {one.output:.2f}")
     return made
 
 
@@ -90,7 +90,7 @@ def note(axis: Axes, text: str) -> None:
 def weight_maps(
     images: Tensor, explained: Sequence[Explanation], rows: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> Figure:
-    """Above each image, below the weight of every segment: orange raises the answer, purple lowers it.
+    """Above each image, below the weight of every segment: orange raises the output, purple lowers it.
 
     images: uint8 (C, 3, H, W); explained: C of them. Colours are relative to each image's largest weight, which stands
     below it; up to 25 segments have their weight written in, in hundredths and with its sign, so that nothing hangs on

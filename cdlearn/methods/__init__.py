@@ -58,12 +58,12 @@ def views_of(method: str) -> int:
 
 
 def needs_clusters(method: str) -> bool:
-    """Whether the method of this name must be told the number of clusters."""
+    """Whether the method of this name must be given the number of clusters."""
     return METHODS[method].needs_clusters
 
 
 def warn_about_phases(method: str, epochs: int) -> None:
-    """Say when a run is too short for the phases of its method, and what that does."""
+    """Warn when a run is too short for the phases of its method, and what that does."""
     least, what = METHODS[method].least_epochs
     if 0 < epochs < least:
         short = f"{method} has phases that do not fit into {epochs} epoch{'s' * (epochs > 1)}"

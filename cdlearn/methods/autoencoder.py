@@ -19,8 +19,8 @@ from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
-MASKED = 0.25  # share of the values that the DAE hides, within the range that Vincent et al. (2010) tried
-SPREAD = 0.1  # standard deviation of a pixel (range 1) around the VAE's answer: how exact it has to be
+MASKED = 0.25  # fraction of the values that the DAE hides, within the range that Vincent et al. (2010) tried
+SPREAD = 0.1  # standard deviation of a pixel (range 1) around the VAE's output: how exact it has to be
 # Log variance with which the VAE's code begins, a spread of 0.14. With a spread of 1 the noise drowns the means: on
 # shapes the error stayed at 0.071 for 8 epochs; now it falls to 0.029
 START = -4.0
@@ -42,7 +42,7 @@ def decoder(dim: int, size: int, channels: int) -> nn.Sequential:
 def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL of N(mean, variance) from N(0, 1), added over the code, averaged over the images (Kingma and Welling, 2014).
 
-    mean, log_variance: (N, dim) -> scalar in nats; 0 where the code says nothing about the image.
+    mean, log_variance: (N, dim) -> scalar in nats; 0 where the code carries no information about the image.
     """
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1).mean()
 

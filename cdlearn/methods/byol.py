@@ -1,7 +1,7 @@
 """BYOL (Grill et al., 2020): one network predicts what a slowly following copy of itself makes of the other view.
 
 There are no negatives. The copy, called the target, gets no gradient: after every step it moves a little towards the
-trained network, the online one. A predictor that only the online network has keeps both from one answer for everything.
+trained network, the online one. A predictor that only the online network has keeps both from a constant output.
 
 Simplified: Adam instead of LARS; ``hidden`` and ``dim`` set the widths, 4096 and 256 in the paper; both views are drawn
 alike, without solarisation, and pass together unless ``per_view_batch_norm``.

@@ -1,7 +1,7 @@
 """Contrastive Clustering (Li et al., AAAI 2021): rows are instances, columns are clusters.
 
-Like CD, it contrasts columns. Unlike CD, it must be told the number of clusters: its columns are a softmax, so an image
-can belong to one cluster only. Each of CD's heads answers for itself.
+Like CD, it contrasts columns. Unlike CD, it must be given the number of clusters: its columns are a softmax, so an
+image can belong to one cluster only. Each of CD's heads is a sigmoid of its own.
 """
 
 import math
@@ -24,7 +24,7 @@ def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
 def cluster_contrast(log_p1: Tensor, log_p2: Tensor, temperature: float = 1.0) -> Tensor:
     """NT-Xent over the 2K columns: a cluster should hold the same images in both views and differ from all others.
 
-    log_p1, log_p2: (N, K) log-softmax of the two views -> scalar in nats; ln(2K-1) when all columns are alike.
+    log_p1, log_p2: (N, K) log-softmax of the two views -> scalar in nats; ln(2K-1) when all columns are equal.
 
     Each column is divided by its largest entry first, which leaves its cosines as they are. Otherwise a nearly empty
     cluster (1e-30 for every image) and its gradient would vanish in the eps of the normalisation.
@@ -34,7 +34,7 @@ def cluster_contrast(log_p1: Tensor, log_p2: Tensor, temperature: float = 1.0) -
 
 
 def imbalance(log_p: Tensor) -> Tensor:
-    """log K - H(P), P the mean softmax of the batch: 0 when all clusters are used alike, log K when only one is used.
+    """log K - H(P), P the mean softmax of the batch: 0 when all clusters are used equally, log K when only one is used.
 
     log_p: (N, K) log-softmax -> scalar in nats. It starts from log P, because P log P and its gradient are 0 * -inf
     for a column whose probabilities have all become 0.

@@ -19,7 +19,7 @@ def projector(dim: int, hidden: int, out: int) -> nn.Sequential:
 def feature_heads(dim: int, hidden: int, heads: int, batch_norm: bool = True) -> nn.Sequential:
     """The feature predictor without its sigmoid: z (N, dim) -> logits (N, heads).
 
-    The BatchNorm before the sigmoid keeps the answers of every head spread out; Table 4 takes it away.
+    The BatchNorm before the sigmoid keeps the outputs of every head spread out; Table 4 removes it.
     """
     layers = [
         nn.Linear(dim, hidden, bias=False),
@@ -69,7 +69,7 @@ class CD(Method):
 
     @torch.no_grad()
     def untrained_output(self, h: Tensor, reference: Tensor | None = None) -> Tensor:
-        """The control of y: what heads say that were never trained, on the trained z.
+        """The control of y: the outputs of untrained heads on the trained z.
 
         The heads are fresh, with weights from torch's random state. Their BatchNorm takes the moments of ``reference``,
         as after training: h of at least 2 images (M, backbone.dim), or None for these ones.

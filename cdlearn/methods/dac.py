@@ -1,8 +1,8 @@
 """Deep Adaptive Clustering (Chang et al., ICCV 2017): is this pair of images of one cluster or of two?
 
-The answer l of an image is a softmax over the clusters, divided by its length. The cosine l_i . l_j of two plain images
-says what the pair is: of one cluster above an upper threshold, of two below a lower one, not used in between. The
-network then has to say the same about the pair's augmented views. The thresholds start far apart, so that only clear
+The output l of an image is a softmax over the clusters, divided by its length. The cosine l_i . l_j of two plain images
+labels the pair: of one cluster above an upper threshold, of two below a lower one, not used in between. The
+network then has to predict the same for the pair's augmented views. The thresholds start far apart, so that only clear
 pairs count, and move towards each other until every pair is used. No image needs a label; pairs make the clusters.
 
 Simplified: a pair is chosen anew in every step, from the batch (the original: ten rounds over 1,000 images with one
@@ -21,14 +21,14 @@ from cdlearn.methods.cd import feature_heads
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
-TINY = 1e-6  # added to shares before the logarithm: a pair that is wrong beyond doubt must not outweigh all others
+TINY = 1e-6  # added before the logarithm, so that one confidently wrong pair does not outweigh all others
 UPPER, LOWER = 0.95, 0.455  # the thresholds at lambda = 0 ...
 RISE, FALL = 0.1, 1.0  # ... how much lambda raises the lower and lowers the upper one ...
 LAST = (UPPER - LOWER) / (RISE + FALL)  # ... and where they meet: lambda = 0.45, both at 0.5
 
 
 def cosines(p1: Tensor, p2: Tensor) -> Tensor:
-    """(N, K), (M, K), rows of shares -> (N, M) in [0, 1]; 1 only for two rows that are sure of the same cluster."""
+    """(N, K), (M, K), rows of probabilities -> (N, M) in [0, 1]; 1 only for two one-hot rows of the same cluster."""
     return F.normalize(p1, dim=1) @ F.normalize(p2, dim=1).T
 
 
@@ -56,7 +56,7 @@ class DAC(Method):
     def __init__(self, backbone: nn.Module, config):
         super().__init__()
         self.config, self.backbone = config, backbone
-        # without BatchNorm before the softmax all answers start nearly equal, and every pair counts as one cluster
+        # without BatchNorm before the softmax all outputs start nearly equal, and every pair counts as one cluster
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)
         self.register_buffer("relaxed", torch.zeros(()))  # lambda
 
@@ -69,7 +69,7 @@ class DAC(Method):
         self.relaxed.fill_(LAST * epoch / max(1, epochs - 1))
 
     def training_loss(self, x1: Tensor, x2: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Two views and the plain images, each (N, 3, S, S) -> ``loss``, ``pairs`` (the same), the share ``used``."""
+        """Two views and plain images, each (N, 3, S, S) -> ``loss``, ``pairs`` (the same), ``used`` (a fraction)."""
         with torch.no_grad():
             plain = self(x.contiguous(memory_format=torch.channels_last))
         p1, p2 = forward_views(self, (x1, x2), self.config.per_view_batch_norm)

@@ -1,8 +1,8 @@
 """Deep Comprehensive Correlation Mining (DCCM; Wu et al., ICCV 2019): pairs, labels and maps that should agree.
 
-From the plain images it takes what the network is surest of: a graph of the pairs of nearly the same answer, and a
-label for each image whose largest share exceeds 0.9. The augmented views have to give the same graph and the same
-labels. And the answer of an image should share information with its early maps: with those of its own and of another
+From the plain images it takes the network's most confident outputs: a graph of the pairs of nearly equal outputs, and a
+label for each image whose largest probability exceeds 0.9. The augmented views have to give the same graph and the same
+labels. And the output of an image should share information with its early maps: with those of its own and of another
 image of its graph, more than with those of an image outside it (the triplet mutual information).
 
 Simplified: graph and labels are chosen anew in every step, from the batch (the original: ten rounds over 1,000 images
@@ -21,19 +21,19 @@ from cdlearn.methods.dac import TINY, cosines, pair_loss
 from cdlearn.methods.views import forward_views, shrinking_parts, with_backbone, with_maps
 from cdlearn.runtime import distributed
 
-SAME, SURE = 0.95, 0.9  # cosine from which two images are one in the graph; share from which an answer is a label
+SAME, CONFIDENT = 0.95, 0.9  # least cosine of an edge of the graph; least probability of a label
 LABELS, LOCAL = 5.0, 0.05  # weights of labels and mutual information; the graph has 1
-PLACES = 4  # side of the early map that is compared with the answer
+PLACES = 4  # side of the early map that is compared with the output
 
 
-def label_loss(p: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
-    """Binary cross entropy of each share with the label, mean over clusters and over all images; unsure ones give 0.
+def label_loss(p: Tensor, labels: Tensor, confident: Tensor) -> Tensor:
+    """Binary cross entropy of each probability with the label, mean over clusters and images; uncertain images give 0.
 
-    p: (N, K) shares; labels: (N,) int64; sure: (N,) bool -> scalar in nats.
+    p: (N, K) probabilities; labels: (N,) int64; confident: (N,) bool -> scalar in nats.
     """
     right = F.one_hot(labels, p.shape[1]).bool()
     cost = -torch.where(right, torch.log(p + TINY), torch.log(1 - p + TINY))
-    return (cost.mean(dim=1) * sure).mean()
+    return (cost.mean(dim=1) * confident).mean()
 
 
 def drawn_pairs(same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +48,7 @@ def drawn_pairs(same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class DCCM(Method):
-    """h = f(x), p = softmax of two layers on h, each with BatchNorm; a discriminator of answers and early maps.
+    """h = f(x), p = softmax of two layers on h, each with BatchNorm; a discriminator of outputs and early maps.
 
     Args:
         backbone: a module with ``.dim``, one of cdlearn.backbones.
@@ -99,9 +99,9 @@ class DCCM(Method):
         plain, l1, m1, l2, m2 = distributed.gathered(plain, l1, m1, l2, m2)
         with torch.autocast(x.device.type, enabled=False):
             plain, p1, p2 = (at_least_float32(each).softmax(dim=1) for each in (plain, l1, l2))
-            same, (surest, labels) = cosines(plain, plain) >= SAME, plain.max(dim=1)
+            same, (largest, labels) = cosines(plain, plain) >= SAME, plain.max(dim=1)
             graph = pair_loss(same, cosines(p1, p2), torch.ones_like(same))
-            label = (label_loss(p1, labels, surest >= SURE) + label_loss(p2, labels, surest >= SURE)) / 2
+            label = (label_loss(p1, labels, largest >= CONFIDENT) + label_loss(p2, labels, largest >= CONFIDENT)) / 2
             local = (self.local_loss(l1, m1, same) + self.local_loss(l2, m2, same)) / 2
         return {"loss": graph + LABELS * label + LOCAL * local, "graph": graph, "labels": label, "local": local}
 

@@ -1,11 +1,11 @@
-"""Deep convolutional GAN (DCGAN; Radford, Metz and Chintala, ICLR 2016): a forger and a judge, both convolutional.
+"""Deep convolutional GAN (DCGAN; Radford, Metz and Chintala, ICLR 2016): a generator and a discriminator.
 
 The generator makes images from noise. The discriminator, here the shared backbone and a linear layer, has to tell them
-from real ones, and each learns from the other. What serves afterwards is the judge: to see what a forger gets wrong,
-it must know what images are like. Its features are the maps of all its stages, max-pooled, side by side.
+from real ones, and each learns from the other. The discriminator is kept: to see what the generator gets wrong,
+it must represent what images are like. Its features are the maps of all its stages, max-pooled, side by side.
 
 Simplified: both players take their steps at once, with the run's one Adam (the original: in turns, and Adam with beta1
-0.5), because the Trainer knows one loss and one step. The maps are pooled over the whole image, not to 4 x 4 places, so
+0.5), because the Trainer has one loss and one step. The maps are pooled over the whole image, not to 4 x 4 places, so
 that K-means sees hundreds of features and not thousands.
 """
 
@@ -22,7 +22,7 @@ from cdlearn.runtime import distributed
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross entropy of the discriminator: real images are to score above 0, forged ones below.
+    """Binary cross entropy of the discriminator: real images are to score above 0, generated ones below.
 
     real, fake: (N, 1) logits -> scalar in nats; 2 ln 2 when it cannot tell them apart.
     """
@@ -30,9 +30,9 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """Binary cross entropy of the generator: forged images are to score above 0. fake: (N, 1) logits -> scalar.
+    """Binary cross entropy of the generator: generated images are to score above 0. fake: (N, 1) logits -> scalar.
 
-    Minus log D(fake) instead of log(1 - D(fake)), because that still has a gradient when no forgery deceives.
+    Minus log D(fake) instead of log(1 - D(fake)), because that still has a gradient when no generated image deceives.
     """
     return F.softplus(-fake).mean()
 
@@ -59,14 +59,14 @@ class DCGAN(Method):
         return at_least_float32(self.discriminator(self.backbone(x)))
 
     def score(self, x: Tensor, learns: bool) -> Tensor:
-        """The same for forged images: BatchNorm's running statistics stay those of real images.
+        """The same for generated images: BatchNorm's running statistics stay those of real images.
 
         learns: whether the discriminator gets a gradient; without it only what made x does.
         """
         own = {name: value if learns else value.detach() for name, value in self.named_parameters()}
         return functional_call(self, own | {name: value.clone() for name, value in self.named_buffers()}, x)
 
-    def forge(self, noise: Tensor) -> Tensor:
+    def generate(self, noise: Tensor) -> Tensor:
         """(M, dim) -> images (M, 3, size, size) in (0, 1)."""
         made = torch.sigmoid(at_least_float32(self.generator(noise)[..., : self.config.size, : self.config.size]))
         return made.contiguous(memory_format=torch.channels_last)
@@ -76,10 +76,10 @@ class DCGAN(Method):
 
         Neither term has a gradient in the other's weights, so minimising the sum is playing the game.
         """
-        forged = self.forge(distributed.random_like(torch.randn_like, x.new_zeros(len(x), self.config.dim)))
-        real, fake = self(x.contiguous(memory_format=torch.channels_last)), self.score(forged.detach(), learns=True)
+        made = self.generate(distributed.random_like(torch.randn_like, x.new_zeros(len(x), self.config.dim)))
+        real, fake = self(x.contiguous(memory_format=torch.channels_last)), self.score(made.detach(), learns=True)
         discriminator, generator = distributed.averaged(
-            discriminator_loss(real, fake), generator_loss(self.score(forged, learns=False))
+            discriminator_loss(real, fake), generator_loss(self.score(made, learns=False))
         )
         return {"loss": discriminator + generator, "discriminator": discriminator, "generator": generator}
 

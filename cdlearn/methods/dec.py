@@ -1,7 +1,7 @@
 """Deep Embedded Clustering (Xie, Girshick and Farhadi, ICML 2016): an autoencoder, then clusters that train themselves.
 
 First half of the run: a denoising autoencoder. Then its decoder rests, K-means places K centres among the codes, and
-the network learns to be as sure as its own surest answers: q, how near a code lies to each centre (Student's t), is
+the network learns from its own most confident assignments: q, how near a code lies to each centre (Student's t), is
 moved towards p, which squares and rebalances q.
 
 Simplified: the autoencoder is trained whole, not layer by layer, because the shared backbone has too many layers for
@@ -22,7 +22,7 @@ from cdlearn.methods.cluster_centres import divergence, log_assignment
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
 
-PRETRAINING = 0.5  # share of the run in which the autoencoder learns alone
+PRETRAINING = 0.5  # fraction of the run in which the autoencoder learns alone
 STARTS = 20  # of K-means, as published
 
 

@@ -89,7 +89,7 @@ class Layers(nn.Module):
         self.filters = nn.ParameterList(torch.randn(d, c, SIDE, SIDE) for c, d in pairwise(wide))
 
     def kernels(self, layer: int) -> Tensor:
-        """The filters of a layer, each of length 1: longer filters would make their maps cheap."""
+        """The filters of a layer, each of unit norm: longer filters would make their maps cheap."""
         return F.normalize(self.filters[layer].flatten(1), dim=1).view_as(self.filters[layer])
 
     def inputs(self, x: Tensor, last: int = LAYERS) -> list[Tensor]:

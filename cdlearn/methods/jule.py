@@ -22,19 +22,19 @@ from cdlearn.methods.graph_linkage import merged
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
 
-FIRST, LAST = 0.125, 0.75  # shares of the run after which clusters begin, and after which K are left
+FIRST, LAST = 0.125, 0.75  # fractions of the run after which clusters begin, and after which K are left
 SMALL, MOST = 8, 512  # images of a small cluster on average; the number of small clusters at most
-MARGIN, NEGATIVES = 0.2, 20  # of the triplet loss, and how many strangers each pair is compared with, as published
-SHARP = 10.0  # turns cosines with the cluster means into shares
+MARGIN, NEGATIVES = 0.2, 20  # of the triplet loss, and with how many each pair is compared, as published
+SHARP = 10.0  # turns cosines with the cluster means into probabilities
 
 
 def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, negatives: Tensor, margin: float = MARGIN) -> Tensor:
     """Mean of max(0, |a - p|^2 - |a - n|^2 + margin) over anchor a, p of its cluster, and n of another one.
 
-    anchors, others: (N, D) of length 1, image by image; labels: (N,) cluster numbers; strangers: (N, S) the places in
+    anchors, others: (N, D) of unit norm, image by image; labels: (N,) cluster numbers; negatives: (N, S) the places in
     ``others`` of the n to compare an anchor with; those of its own cluster do not count. 0 where no triplet is left.
     """
-    apart = 2 - 2 * anchors @ others.T  # squared distances of vectors of length 1
+    apart = 2 - 2 * anchors @ others.T  # squared distances of vectors of unit norm
     same = labels.unsqueeze(1) == labels
     far = apart.gather(1, negatives)
     counts = same.unsqueeze(2) & ~same.gather(1, negatives).unsqueeze(1)
@@ -43,7 +43,7 @@ def triplet_loss(anchors: Tensor, others: Tensor, labels: Tensor, negatives: Ten
 
 
 class JULE(Method):
-    """h = f(x), z = linear(h) of length 1; an image belongs to the cluster whose mean z is nearest.
+    """h = f(x), z = linear(h) of unit norm; an image belongs to the cluster whose mean z is nearest.
 
     Args:
         backbone: a module with ``.dim``.
@@ -62,7 +62,7 @@ class JULE(Method):
         self.merging, self.batch = False, None  # set before every step
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, 3, S, S) -> z (M, dim) of length 1."""
+        """(M, 3, S, S) -> z (M, dim) of unit norm."""
         return F.normalize(at_least_float32(self.projector(self.backbone(x))), dim=1)
 
     @torch.no_grad()

@@ -14,9 +14,9 @@ BATCH = 512  # images that pass at once where no gradient is kept
 FITTED = 10_000  # images that K-means is fitted on, at most; the others go to the nearest centre
 
 
-def begins(share: float, epochs: int) -> int:
-    """The epoch, counted from 0, at which a phase begins that leaves out this share of the run's epochs."""
-    return int(share * epochs)
+def begins(fraction: float, epochs: int) -> int:
+    """The epoch, counted from 0, at which a phase begins that leaves out this fraction of the run's epochs."""
+    return int(fraction * epochs)
 
 
 class PerImage(nn.Module):

@@ -1,9 +1,9 @@
-"""Partition Confidence Maximisation (PICA; Huang, Gong and Zhu, CVPR 2020): of all partitions, the surest one.
+"""Partition Confidence Maximisation (PICA; Huang, Gong and Zhu, CVPR 2020): of all partitions, the most confident one.
 
-A cluster is the column of its shares over a batch. If every image is sure of one cluster, different columns have the
-cosine 0, and a column has the cosine 1 with itself in other views. So the matrix of the columns' cosines (the partition
-uncertainty index) should be diagonal: a cross entropy for each row, whose right answer is the diagonal. A second term
-keeps the clusters evenly used, because one cluster for all images would be sure as well.
+A cluster is the column of its probabilities over a batch. If every image is assigned confidently to one cluster,
+different columns have the cosine 0, and a column has the cosine 1 with itself in other views. So the matrix of the
+columns' cosines (the partition uncertainty index) should be diagonal: a cross entropy for each row, whose target is the
+diagonal. A second term keeps the clusters evenly used, because one cluster for all images would be confident as well.
 
 Simplified: the second head, which finds seven times as many clusters and is not used afterwards, learns in the same
 steps as the first (the original: in epochs of its own, in turns).
@@ -24,9 +24,9 @@ MORE = 7  # clusters of the second head for each of the first, as published for 
 
 
 def uncertainty(log_p: Tensor, log_p1: Tensor) -> Tensor:
-    """Cross entropy over the columns' cosines, whose right answers are on the diagonal; in nats.
+    """Cross entropy over the columns' cosines, whose targets are on the diagonal; in nats.
 
-    log_p, log_p1: (N, K), log-softmax of the images and of their views -> scalar: log K when all columns are alike,
+    log_p, log_p1: (N, K), log-softmax of the images and of their views -> scalar: log K when all columns are equal,
     log(1 + (K-1)/e) when no image is in two clusters. Each column is divided by its largest entry first, as in
     cc.cluster_contrast, so that a nearly empty cluster keeps its gradient.
     """

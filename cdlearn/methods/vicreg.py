@@ -1,4 +1,4 @@
-"""VICReg (Bardes et al., 2022): views alike, columns spread out, no two columns alike.
+"""VICReg (Bardes et al., 2022): similar views, columns that vary, no two columns correlated.
 
 No image is compared with another one. There are three terms on z, the output of the expander. *Invariance* brings the
 two views of an image together. *Variance* keeps every column's standard deviation at 1 or above, so that not all images

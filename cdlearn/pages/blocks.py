@@ -11,7 +11,7 @@ import numpy as np
 from cdlearn.pages import pack
 from cdlearn.pages.contents import TIERS, Contents
 
-GENEROUS = 0.22  # share of the budget up to which numbers are kept in full
+GENEROUS = 0.22  # fraction of the budget up to which numbers are kept in full
 FRUGAL = ((12, 256), (10, 128), (8, 64), (8, 32), (6, 32), (6, 16), (4, 16), (2, 8))  # neighbours, shades of an answer
 
 
@@ -81,7 +81,7 @@ def record(contents: Contents, slots: Slots) -> dict:
 
 
 def density(contents: Contents, slots: Slots) -> dict | None:
-    """What the page is told of HDBSCAN's clusters; their numbers are a block."""
+    """The page's part on HDBSCAN's clusters; their numbers are a block."""
     if not contents.density:
         return None
     of = np.asarray(contents.density["of"])
@@ -103,7 +103,7 @@ def measured(contents: Contents, name: str) -> tuple[float, float, np.ndarray]:
 
 
 def arrays(contents: Contents, slots: Slots, columns: int, shades: int) -> tuple[dict[str, str], dict[str, dict]]:
-    """(block per array, what the page must know to read each): ``columns`` neighbours, ``shades`` per answer."""
+    """(block per array, what the page needs to read each): ``columns`` neighbours, ``shades`` per answer."""
     blocks: dict[str, str] = {}
     facts: dict[str, dict] = {}
 

@@ -1,4 +1,4 @@
-"""What a report's page shows: plain arrays and lists, so that the page knows nothing of networks, runs or folders."""
+"""What a report's page shows: plain arrays and lists, so that the page depends on no networks, runs or folders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from PIL import Image
 
 from cdlearn.runtime.errors import UserError
 
-TIERS = ("same bytes", "perceptual hash", "looks alike to the network")  # of duplicates, the surest first
+TIERS = ("same bytes", "perceptual hash", "looks alike to the network")  # of duplicates, the most certain first
 NAMED = 60  # images per quality issue whose pictures the page holds larger than on the map
 
 
@@ -47,7 +47,7 @@ class Contents:
             ``number`` (in the network, 0..K-1; how the page names it), ``on`` (fraction of images with an output above
             0.5), ``agreement`` (of two views, a rank correlation in [-1, 1]), ``spread`` (standard deviation of the
             outputs), ``same`` and ``opposite`` (lists of (number of a head, correlation), the strongest first; the
-            other head need not be shown), ``top``, ``middle``, ``bottom`` (image numbers, the most telling first; 6 to
+            other head need not be shown), ``top``, ``middle``, ``bottom`` (image numbers, the clearest first; 6 to
             16 each).
         names: what RUN/names.json says: {"heads": {number: name}, "clusters": {k: {cluster: name}}}; ``k`` may be
             "density". The page begins with them and saves a file of the same form.
@@ -67,7 +67,7 @@ class Contents:
             equal", "hashes differ in 3 of 64 bits"), ``kept`` (why the first one: "most pixels", "most bytes", "first
             name").
         outliers: (image number, score, reason) triples, the strangest first; the score is larger for stranger ones, the
-            reason a few words ("nearly black", "few colours", "unlike its neighbours").
+            reason a few words ("nearly black", "few colours", "different from its neighbours").
         outlier_score: what the score is, in a few words: "distance to the 10th neighbour".
         label_first: image numbers worth labelling first, in this order: diverse and typical.
         since: what changed since an earlier report: ``run`` (its name), ``new`` (bool (N,)), ``gone`` (names that are

@@ -1,4 +1,4 @@
-"""Two arms of an experiment over the same training seeds: the difference pair by pair, and how sure one can be of it.
+"""Two arms of an experiment over the same training seeds: the difference pair by pair, and its uncertainty.
 
 Runs that share a seed share first weights, the order of the images and the views. So the difference is taken within
 each seed, and the seeds are the sample: mean difference, 95% interval and p of the t test for pairs, Holm's correction

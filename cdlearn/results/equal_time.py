@@ -15,7 +15,7 @@ from cdlearn.runtime.devices import pick_device
 from cdlearn.runtime.errors import UserError
 from cdlearn.trainer import fit
 
-LENGTH = {"seed": 0, "epochs": 0, "views": 0}  # settings that say nothing of the pace
+LENGTH = {"seed": 0, "epochs": 0, "views": 0}  # settings that do not affect the pace
 FIRST_SETTINGS = (  # of version 0.1.0
     "preset_name data size stored limit seed method backbone stem width dim hidden heads clusters alpha "
     "instance_temperature feature_temperature heads_similarity entropy_of head_batch_norm target_momentum "
@@ -23,7 +23,7 @@ FIRST_SETTINGS = (  # of version 0.1.0
     "batch_size lr warmup cosine epoch_schedule clip weight_decay device amp compile kmeans_seeds"
 )
 TRIAL_IMAGES, TRIAL_EPOCHS = 1024, 8  # of a trial: enough epochs for every phase that a method has
-FAR = 0.15  # share of the time asked for, by which a run may miss it
+FAR = 0.15  # fraction of the requested time by which a run may miss it
 
 
 def clock(config: Config) -> float:

@@ -16,7 +16,7 @@ def scores(model: nn.Module, config: Config, images: Tensor, features: dict[str,
     """Stage -> ``rankme``, and ``pairs``: the fraction of ``of`` images that find their own second view first.
 
     images: uint8 (N, 3, H, W); features: stage -> (N, D). Views are drawn as in training. Untrained heads have no views
-    of their own; RankMe of raw pixels, of thousands of dimensions, would take longer than it tells.
+    of their own; RankMe of raw pixels, of thousands of dimensions, would take longer than it is worth.
     """
     ranked = drawn(config, len(images))
     found: dict[str, dict] = {stage: {} for stage in features}
@@ -44,17 +44,17 @@ def drawn(config: Config, images: int) -> Tensor:
 
 
 def lines(scores: dict, shown: list[str]) -> list[str]:
-    """The closing table: a row per stage, and what each measure says. Scores from before have ``spread`` alone."""
+    """The closing table: a row per stage, and what each measure means. Scores of older runs have ``spread`` alone."""
     asked = scores["output"].get("of")
-    told = [f"{'without labels':<20}{'second view found':>19}{'RankMe':>10}{'spread':>10}"]
+    rows = [f"{'without labels':<20}{'second view found':>19}{'RankMe':>10}{'spread':>10}"]
     for stage in shown:
         row = scores[stage]
         found = f"{round(row['pairs'] * asked)} of {asked}" if "pairs" in row else ""
         rank = f"{row['rankme']:.1f}" if "rankme" in row else ""
-        told.append(f"{stage:<20}{found:>19}{rank:>10}{row['spread']:>10.3f}")
+        rows.append(f"{stage:<20}{found:>19}{rank:>10}{row['spread']:>10.3f}")
     if asked:
-        told.append(f"second view found: so many of {asked} images find their own second view first; by chance 1")
+        rows.append(f"second view found: so many of {asked} images find their own second view first; by chance 1")
     return [
-        *told,
+        *rows,
         "RankMe: dimensions in use; spread: 0 if collapsed, about 1 if even. A higher one need not be better",
     ]

@@ -38,7 +38,7 @@ IMAGES_SEED = 42  # of which images are drawn, whatever the training's seed: row
 def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str, float]]:
     """Train ``config``, or take up or reuse an earlier run of it: stage -> scores against the labels.
 
-    A stage is scored by K-means; the output of a method that is told the number of clusters by its own, the argmax.
+    A stage is scored by K-means; the output of a method that is given the number of clusters by its own, the argmax.
     A finished run whose labels are others now is scored anew, not trained anew: training never saw them.
 
     Raises:
@@ -75,7 +75,7 @@ def measure(config: Config, images: ImageSet, home: Path) -> dict[str, dict[str,
 
 
 def checksum(labels: Tensor) -> int:
-    """Of labels (N,), to know them again."""
+    """Of labels (N,), to recognise them."""
     return zlib.crc32(labels.numpy().tobytes())
 
 
@@ -120,7 +120,7 @@ def rows(
     if images.labels is None:
         raise UserError(NO_LABELS.format(first.data))
     configs = configurations(table, preset, seeds, settings)
-    for (name, _), config in configs.items():  # what cannot work is said before hours of training, not after
+    for (name, _), config in configs.items():  # what cannot work is reported before hours of training, not after
         check_row(table, name, config.for_images(images), len(images))
     make_folder(home)
     values: dict[str, dict[int, dict]] = {}

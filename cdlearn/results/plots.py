@@ -13,7 +13,7 @@ from torch import Tensor
 from cdlearn.augment import central_square, to_size
 from cdlearn.losses import all_half_loss, nt_xent_orthogonal, nt_xent_start
 
-# Okabe and Ito's colours, which the colour-blind tell apart, dark and light in turn for grey print
+# Okabe and Ito's colours, which the colour-blind can distinguish, dark and light in turn for grey print
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#999999", "#661100")
 MARKS = "osD^vP*X<>"
 # The look of every figure: seaborn's light frame, no line on top and at the right
@@ -21,25 +21,25 @@ LOOK = sns.axes_style("ticks", {"axes.spines.top": False, "axes.spines.right": F
 LOOK |= {"xtick.labelsize": 9, "ytick.labelsize": 9}
 # Loss terms that need no more than a curve: title, unit, and what 0 would mean
 PLAIN = {
-    "imbalance": ("imbalance of the clusters", "log K - H(P) (nats)", "all clusters used alike"),
-    "clustering": ("clustering: q towards the surer p", "divergence (nats)", "q wholly even, or wholly sure"),
-    "anchor": ("anchor: both views towards their image", "divergence (nats)", "views answer as their image does"),
+    "imbalance": ("imbalance of the clusters", "log K - H(P) (nats)", "all clusters used equally"),
+    "clustering": ("clustering: q towards the sharper p", "divergence (nats)", "q uniform, or one-hot"),
+    "anchor": ("anchor: both views towards their image", "divergence (nats)", "views are assigned as their image"),
     "prediction": ("prediction of the target", "squared distance, both views (0 to 8)", "predicted exactly"),
-    "negative cosine": ("prediction of the other views", "negative cosine (-1 to 1)", "as alike as by chance"),
-    "invariance": ("invariance: the views of an image", "mean squared difference", "views alike"),
+    "negative cosine": ("prediction of the other views", "negative cosine (-1 to 1)", "as similar as by chance"),
+    "invariance": ("invariance: the views of an image", "mean squared difference", "views identical"),
     "variance": ("variance: columns with too little", "standard deviation short of 1", "all columns spread out"),
-    "covariance": ("covariance of the columns", "squares, both views, per column", "no two columns alike"),
+    "covariance": ("covariance of the columns", "squares, both views, per column", "columns uncorrelated"),
     "reconstruction": ("reconstruction", "mean squared error of values in 0-1", ""),
-    "divergence": ("divergence of the code from noise", "nats an image", "the code says nothing"),
+    "divergence": ("divergence of the code from noise", "nats an image", "the code carries no information"),
     "penalty": ("L1 penalty on the maps", "weight x |maps| per value", "no map is used"),
     "discriminator": ("discriminator: real or generated?", "two cross entropies (nats)", "it is never wrong"),
     "generator": ("generator: taken for real?", "cross entropy (nats)", "every generated image deceives"),
     "triplets": ("triplets: own cluster nearer than others", "squared distance", "nearer by the margin everywhere"),
-    "pairs": ("pairs: of one cluster or of two?", "cross entropy of a pair (nats)", "as the plain images say"),
-    "used": ("pairs that the thresholds let count", "share of all pairs", "none"),
-    "graph": ("graph of the surest pairs", "cross entropy of a pair (nats)", "as the plain images say"),
-    "labels": ("labels of the surest images", "cross entropy (nats)", "as the plain images say"),
-    "local": ("answers and early maps", "minus a bound, in nats", "the discriminator is never wrong"),
+    "pairs": ("pairs: of one cluster or of two?", "cross entropy of a pair (nats)", "as for the plain images"),
+    "used": ("pairs that the thresholds let count", "fraction of all pairs", "none"),
+    "graph": ("graph of the most confident pairs", "cross entropy of a pair (nats)", "as for the plain images"),
+    "labels": ("labels of the most confident images", "cross entropy (nats)", "as for the plain images"),
+    "local": ("outputs and early maps", "minus a bound, in nats", "the discriminator is never wrong"),
     "confidence": ("cross entropy of the columns' cosines", "nats", ""),
     "more": ("the second head: both of its terms", "nats", ""),
 }
@@ -91,7 +91,7 @@ def reference(axis, y: float, text: str, below: bool = False) -> None:
 
 
 def curve(axis, epochs, values, label: str, number: int) -> None:
-    """A line with a few marks, so that grey print tells it from the others."""
+    """A line with a few marks, to distinguish it in grey print."""
     axis.plot(
         epochs, values, label=label, color=COLOURS[(0, 4, 2)[number]], marker=MARKS[number],
         markevery=max(1, len(epochs) // 8), markersize=5, linewidth=1.8,
@@ -135,41 +135,41 @@ def instance_lines(axis, config, epochs, column) -> None:
     """What the instance loss starts at, and what orthogonal negatives would leave."""
     n = config.batch_size
     axis.set_title(f"instance level, N = {n} images")
-    reference(axis, nt_xent_start(n), f"all images alike: ln(2N-1) = {nt_xent_start(n):.2f}")
-    floor = nt_xent_orthogonal(n, config.instance_temperature)
-    reference(axis, floor, f"negatives at right angles: {floor:.2f}")
+    reference(axis, nt_xent_start(n), f"all images identical: ln(2N-1) = {nt_xent_start(n):.2f}")
+    orthogonal = nt_xent_orthogonal(n, config.instance_temperature)
+    reference(axis, orthogonal, f"orthogonal negatives: {orthogonal:.2f}")
 
 
 def feature_lines(axis, config, epochs, column) -> None:
-    """The feature loss with and without the entropy, its start, and what it is for heads that always answer 0.5."""
+    """The feature loss with and without the entropy, its start, and the all-0.5 baseline."""
     k = config.heads
     axis.set_title(f"feature level, K = {k} heads")
     curve(axis, epochs, column["feature"], "feature loss", 0)
     curve(axis, epochs, column["feature"] - config.alpha * column["entropy"], "feature - α entropy", 1)
-    start, floor = nt_xent_start(k), all_half_loss(k, config.alpha)
-    reference(axis, start, f"all heads alike: ln(2K-1) = {start:.2f}")
-    reference(axis, floor, f"all answers 0.5: {floor:.2f}")
+    start, baseline = nt_xent_start(k), all_half_loss(k, config.alpha)
+    reference(axis, start, f"all heads identical: ln(2K-1) = {start:.2f}")
+    reference(axis, baseline, f"all-0.5 baseline: {baseline:.2f}")
     if config.heads_similarity == "correlation":
         apart = nt_xent_orthogonal(k, config.feature_temperature)
-        reference(axis, apart, f"heads uncorrelated, views alike: {apart:.2f}")
+        reference(axis, apart, f"heads uncorrelated, views identical: {apart:.2f}")
     axis.legend(fontsize=8, loc="center right")
 
 
 def entropy_lines(axis, config, epochs, column) -> None:
     """The entropy as a fraction of one bit."""
     single = config.entropy_of == "outputs"
-    title = "entropy of the answers" if single else "entropy of each head's mean answer"
-    axis.set(title=title, ylabel="share of one bit", ylim=(0, 1.05))
-    reference(axis, 1.0, "all answers 0.5" if single else "every head says yes to half", below=True)
+    title = "entropy of the outputs" if single else "entropy of each head's mean output"
+    axis.set(title=title, ylabel="fraction of one bit", ylim=(0, 1.05))
+    reference(axis, 1.0, "all outputs 0.5" if single else "every head fires for half", below=True)
 
 
 def cluster_lines(axis, config, epochs, column) -> None:
     """What the cluster loss starts at, and what disjoint clusters would leave."""
     axis.set_title(f"cluster level, K = {config.clusters} clusters")
     start = nt_xent_start(config.clusters)
-    floor = nt_xent_orthogonal(config.clusters, config.feature_temperature)
-    reference(axis, start, f"all clusters alike: ln(2K-1) = {start:.2f}")
-    reference(axis, floor, f"no image in two of them: {floor:.2f}", below=True)
+    disjoint = nt_xent_orthogonal(config.clusters, config.feature_temperature)
+    reference(axis, start, f"all clusters identical: ln(2K-1) = {start:.2f}")
+    reference(axis, disjoint, f"no image in two of them: {disjoint:.2f}", below=True)
 
 
 EXPECTED = {  # loss term -> what draws the values to expect of it
@@ -181,11 +181,12 @@ EXPECTED = {  # loss term -> what draws the values to expect of it
 
 
 def monitor(axis, history: list[dict[str, float]]) -> None:
-    """The kNN accuracy of both stages at the epochs where it was looked at."""
-    looked = [row for row in history if np.isfinite(row.get("knn output", np.nan))]
+    """The kNN accuracy of both stages at the epochs at which it was measured."""
+    measured = [row for row in history if np.isfinite(row.get("knn output", np.nan))]
     for number, stage in enumerate(("backbone", "output")):
-        curve(axis, [row["epoch"] for row in looked], np.array([row[f"knn {stage}"] for row in looked]), stage, number)
-    axis.set(xlabel="epoch", ylabel="share of images (0 to 1)", title="kNN accuracy (monitor only)", ylim=(0, 1.05))
+        found = np.array([row[f"knn {stage}"] for row in measured])
+        curve(axis, [row["epoch"] for row in measured], found, stage, number)
+    axis.set(xlabel="epoch", ylabel="fraction of images (0 to 1)", title="kNN accuracy (monitor only)", ylim=(0, 1.05))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(axis)
     axis.legend(fontsize=8, loc="lower right")
@@ -194,7 +195,7 @@ def monitor(axis, history: list[dict[str, float]]) -> None:
 def heads(
     images: Tensor, gallery: dict[int, tuple[Tensor, Tensor]], notes: dict[int, str] | None = None, size: int = 0
 ) -> Figure:
-    """For each head, the images it answers to most (left) and least (right).
+    """For each head, the images with its largest (left) and smallest outputs (right).
 
     images: uint8 (N, 3, H, W); gallery: head -> (numbers of most, numbers of least); notes: a few words a head; size:
     the side in pixels that the network sees, to which larger images are shrunk; 0 leaves them.
@@ -216,13 +217,13 @@ def heads(
             axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         note = f"\n{notes[head]}" if notes and head in notes else ""
         row[0].text(-0.15, 0.5, f"head {head}{note}", transform=row[0].transAxes, ha="right", va="center", fontsize=8)
-    axes[0, 0].set_title("answers most to", loc="left", fontsize=10)
-    axes[0, count + 1].set_title("answers least to", loc="left", fontsize=10)
+    axes[0, 0].set_title("largest outputs", loc="left", fontsize=10)
+    axes[0, count + 1].set_title("smallest outputs", loc="left", fontsize=10)
     return made
 
 
 def scatter(axis, points: np.ndarray, labels: np.ndarray, names, title: str, legend: bool = False) -> None:
-    """Points (N, 2), a colour and a mark a label; labels None draws them all alike."""
+    """Points (N, 2), a colour and a mark a label; labels None draws them all the same."""
     if labels is None:
         axis.scatter(*points.T, s=6, color="0.3", linewidths=0)
     else:

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, that it is new, what it says of itself, and how to go on with it."""
+"""The folder of a run: its name, that it is new, its config.json, and how to resume it."""
 
 import contextlib
 import json
@@ -151,8 +151,8 @@ def versions() -> dict[str, str]:
 def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
     """The settings of a run to go on with, and whether it skips bad files.
 
-    given: the settings asked for. Those of :data:`cdlearn.config.MACHINE` may be others than the run began with, and so
-    may the folder of the images, which may have moved: the checkpoint's fingerprint tells whether they are the same.
+    given: the settings asked for. Those of :data:`cdlearn.config.MACHINE` may differ from those the run began with, and
+    so may the folder of the images, which may have moved: the checkpoint's fingerprint shows whether they are the same.
 
     Raises:
         UserError: where there is no such run, or other settings were asked for, showing both.
@@ -192,17 +192,17 @@ def read_description(path: Path) -> dict:
 
 
 def note_changes(out: Path, config: Config) -> None:
-    """Say, and write into config.json, where a resumed run goes on otherwise: device, compile, amp, folder."""
+    """Print, and write into config.json, where a resumed run differs: device, compile, amp, folder."""
     path = out / "config.json"
     described = read_description(path)
     before, now = described["config"].as_dict(), config.as_dict()
     changes = {name: [before[name], now[name]] for name in (*MACHINE, "data") if before[name] != now[name]}
     if not changes:
         return
-    told = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items() if name != "data")
+    others = ", ".join(f"{name} {new!r} instead of {old!r}" for name, (old, new) in changes.items() if name != "data")
     if "data" in changes:
         print(f"going on with the same images in {now['data']}, which were in {before['data']}")
-    if told:
-        print(f"going on with {told}: the last digits may differ from those of an uninterrupted run")
+    if others:
+        print(f"going on with {others}: the last digits may differ from those of an uninterrupted run")
     described |= {"config": now, "changed on resume": [*described.get("changed on resume", []), changes]}
     checkpoint.write_text(path, json.dumps(described, indent=1) + "\n")

@@ -33,13 +33,13 @@ from cdlearn.trainer import Trainer, fresh_model
 
 START = "pretrained start"  # the backbone before the training, where it had pretrained weights
 STAGES = ("raw pixels", "random network", "backbone", "untrained heads", "output")  # those that a method has
-MONITORED, LOOKS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is looked at
+MONITORED, CHECKPOINTS = 2048, 10  # images, and epochs of a run, at which the kNN accuracy is measured
 
 
 def stages(model: nn.Module, config: Config, images: Tensor, reference: Tensor | None = None) -> dict[str, Tensor]:
     """The features to compare, each (N, D): the controls, and the two stages of the model.
 
-    Two controls learned nothing. The third, where the method has heads, are untrained heads, on the trained z: what
+    Two controls are untrained. The third, where the method has heads, is untrained heads on the trained z: what
     the output has beyond it, the heads learned. Their BatchNorm takes the moments of ``reference``, the backbone's
     features (M, D) of other images, or of these where it is None.
     """
@@ -86,14 +86,14 @@ def knn_monitor(images: ImageSet, config: Config) -> Callable[[Trainer], None] |
         return None
     drawn = torch.randperm(len(images), generator=rng.generator(config.seed, "monitor"))[:MONITORED].sort().values
 
-    def look(trainer: Trainer) -> None:
+    def measure(trainer: Trainer) -> None:
         row = trainer.history[-1]
-        due = row["epoch"] % math.ceil(trainer.epochs / LOOKS) == 0 or row["epoch"] == trainer.epochs
+        due = row["epoch"] % math.ceil(trainer.epochs / CHECKPOINTS) == 0 or row["epoch"] == trainer.epochs
         features = embed(trainer.model, images.images[drawn], config.size, amp=config.amp) if due else {}
         for stage in ("backbone", "output"):
             row[f"knn {stage}"] = knn_accuracy(features[stage], images.labels[drawn]) if due else math.nan
 
-    return look
+    return measure
 
 
 def spread(features: Tensor) -> float:
@@ -209,16 +209,16 @@ def table(scores: dict) -> str:
 
 
 def notes_on_heads(scores: dict, class_is_new: bool = False) -> dict[int, str]:
-    """The best head of every attribute, and how well it tells the attribute's values apart.
+    """The best head of every attribute, and how well it separates the attribute's values.
 
-    class_is_new: the class says more than the attributes do together; then also the best head of every class.
+    class_is_new: the attributes together do not determine the class; then also the best head of every class.
     """
     rows = [row for row in scores.get("heads", []) if row["attribute"] != "class"]
     best: dict[str, dict] = {}
     for row in rows:
         if row["auc"] > best.get(row["attribute"], row | {"auc": 0})["auc"]:
-            best[row["attribute"]] = row | {"note": f"knows {row['attribute']}"}
-    classes = [row | {"note": f"knows {row['value']}"} for row in scores.get("heads", []) if row not in rows]
+            best[row["attribute"]] = row | {"note": f"encodes {row['attribute']}"}
+    classes = [row | {"note": f"encodes {row['value']}"} for row in scores.get("heads", []) if row not in rows]
     classes.sort(key=lambda row: -row["auc"])
     notes: dict[int, str] = {}
     for row in [*(classes if class_is_new else []), *best.values()]:
@@ -226,7 +226,7 @@ def notes_on_heads(scores: dict, class_is_new: bool = False) -> dict[int, str]:
     return notes
 
 
-def says_more(labels: Tensor, attributes: dict[str, Tensor]) -> bool:
+def adds_to(labels: Tensor, attributes: dict[str, Tensor]) -> bool:
     """Whether labels (N,) are no function of the attributes, (N,) each."""
     known = torch.stack(list(attributes.values()), 1)
     return len(torch.cat([known, labels[:, None]], 1).unique(dim=0)) > len(known.unique(dim=0))
@@ -242,10 +242,10 @@ def maps(features: dict[str, Tensor], limit: int, seed: int) -> tuple[dict[str, 
 def figures(features: dict[str, Tensor], scores: dict, images: ImageSet, config: Config, history: list[dict]) -> dict:
     """name -> Figure: losses, heads, embedding."""
     made = {"losses": plots.losses(history, config)} if history else {}
-    notes = notes_on_heads(scores, bool(images.attributes) and says_more(images.labels, images.attributes))
-    telling = [*notes, *(h for h in disentanglement.distinct_heads(features["output"]) if h not in notes)][:8]
-    if telling:
-        shown = disentanglement.gallery(features["output"], telling, min(6, len(images)))
+    notes = notes_on_heads(scores, bool(images.attributes) and adds_to(images.labels, images.attributes))
+    shown_heads = [*notes, *(h for h in disentanglement.distinct_heads(features["output"]) if h not in notes)][:8]
+    if shown_heads:
+        shown = disentanglement.gallery(features["output"], shown_heads, min(6, len(images)))
         made["heads"] = plots.heads(images.images, shown, notes, config.size)
     if len(images) >= 10:
         points, drawn = maps(features, 1000, config.seed)
@@ -279,7 +279,7 @@ def close(model: nn.Module, config: Config, images: ImageSet, out: Path, history
     content = json.loads(json.dumps(scores), parse_constant=lambda not_a_number: None)
     checkpoint.write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
     if k_means.distinct(features["raw pixels"].numpy(), 2) < 2:
-        print(f"the {len(images):,} images are equal: no score of theirs says anything")
+        print(f"the {len(images):,} images are equal, so their scores mean nothing")
     print(table(scores), flush=True)
     suffix = name.removeprefix("scores")
     with warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""What runs under the method: devices, several processes, random streams, command lines, errors. It knows no images."""
+"""What runs under the method, whatever the images: devices, processes, random streams, command lines, errors."""

@@ -97,7 +97,7 @@ class SmallMap(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             if kernel > 1 and not by_product(weight, max(gradient.shape[-2:])):
                 of_x = library_gradient(gradient, x, weight, stride, of_x=True)
-            elif stride == 1:  # the same product, with the kernel turned by half a turn
+            elif stride == 1:  # the same product, with the kernel rotated by 180 degrees
                 of_x = product(gradient, weight.transpose(0, 1).flip(2, 3))
             else:
                 of_x = spread(gradient, weight, stride, x.shape)

@@ -20,7 +20,7 @@ RECORDS = Path(__file__).resolve().parents[2] / "figures" / "records"
 def steps_ahead(step: int, spent: float, seconds: float) -> int:
     """How many steps the whole budget is likely to hold, when ``step`` of them took ``spent`` seconds.
 
-    A schedule that believes this number falls with the time: step / steps is the share of the budget that is spent.
+    A schedule that believes this number falls with the time: step / steps is the fraction of the budget that is spent.
     """
     return max(step + 1, round(step * seconds / spent)) if step and spent > 0 else 10**6
 
@@ -33,8 +33,8 @@ def train_for(
 ) -> float:
     """Take steps until ``seconds`` of ``clock`` are over; returns the seconds it took.
 
-    Learning rate and whatever else depends on the share of the run go by the time that has passed, so the schedule ends
-    with the budget, however fast the machine is. The model is in evaluation mode afterwards.
+    Learning rate and whatever else depends on the fraction of the run go by the time that has passed, so the schedule
+    ends with the budget, however fast the machine is. The model is in evaluation mode afterwards.
     """
     trainer.prepare()
     began = clock()
@@ -59,7 +59,7 @@ def scores(model: nn.Module, images: ImageSet, config: Config) -> tuple[dict[str
 
 
 def without_labels(model: nn.Module, images: ImageSet, config: Config, features: dict[str, Tensor]) -> dict[str, float]:
-    """RankMe of both stages, and the share of images whose two views find each other."""
+    """RankMe of both stages, and the fraction of images whose two views find each other."""
     pairs = extra_metrics.agreement_between_views(model, images.images, config)
     found = {}
     for name, stage in (("h", "backbone"), ("z", "output")):

@@ -6,9 +6,9 @@ It trains CD and SimCLR for each of ``--seeds``, measures every code, adds a row
 figures/records/disentangle.csv, and writes figures/disentangle.md and .png. A call that was cut goes on where it
 stopped. ``--methods cd --seeds 42`` does a part.
 
-Every code is measured three times: as it is; *turned* by a random rotation, which leaves the knowledge and takes the
-meaning from the axes; and with *shuffled* attributes, which leaves nothing to know. The comparisons and the measures
-that are tested were fixed before the record's seeds were run; the images were designed on seeds 0 and 1.
+Every code is measured three times: as it is; *turned*, that is rotated at random, which leaves the information and
+removes the meaning from the axes; and with *shuffled* attributes, which leaves nothing to know. The comparisons and the
+measures that are tested were fixed before the record's seeds were run; the images were designed on seeds 0 and 1.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def codes(method: str, config: Config, images: ImageSet) -> dict[str, Tensor]:
 
 
 def untrained_heads(z: Tensor, config: Config) -> Tensor:
-    """What fresh heads say of z (N, dim): (N, heads). Their BatchNorm takes the moments of these N images."""
+    """Outputs of fresh heads on z (N, dim): (N, heads). Their BatchNorm takes the moments of these N images."""
     with rng.drawing(z.device, config.seed, "weights", 1):
         heads: nn.Module = feature_heads(config.dim, config.hidden, config.heads).to(z.device)
     return torch.sigmoid(heads(z))
@@ -94,7 +94,7 @@ def measure(code: np.ndarray, attributes: dict[str, Tensor], seed: int) -> dict[
     """Every measure of a code (N, D), and per attribute the held-out AUC of the best head, a mean over its values."""
     rows = disentanglement.attribute_scores(code, attributes, permutations=0, seed=seed)
     best = {name: np.mean([row["auc"] for row in rows if row["attribute"] == name]) for name in attributes}
-    auc, bar = disentanglement.knowledge(code, attributes, seed=seed)
+    auc, bar = disentanglement.attribute_auc(code, attributes, seed=seed)
     found = {"best": np.mean(list(best.values())), "bar": bar}
     found |= {
         "one": disentanglement.fraction_encoding_one(auc, bar),

@@ -1,4 +1,4 @@
-"""Which part of the method matters, and how sure is that? Every record of seeds in one figure and one table.
+"""Which part of the method matters, and how certain is that? Every record of seeds in one figure and one table.
 
     python tests/benchmarks/evidence.py      # writes figures/evidence.png and evidence.md, and trains nothing
 

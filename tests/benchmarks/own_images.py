@@ -2,7 +2,7 @@
 
 For each seed: fills a folder (see planted.py), trains the default for --views views, makes the analysis, and compares
 it with what was planted. Appends to figures/records/own-images.csv: recall and precision of pairs per tier, recall per
-kind of copy, the ranks of the six strangers, and the purity of clusters at the k that the page begins with. A folder
+kind of copy, the ranks of the six outliers, and the purity of clusters at the k that the page begins with. A folder
 RUNS/run-SEED from before is taken as it is.
 
 Two images are a true pair when both come from one photograph. Outliers, quality and duplicates need no label; purity is
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from planted import COPIES, STRANGERS, plant
+from planted import COPIES, OUTLIERS, plant
 
 from cdlearn import train
 from cdlearn.analysis import Analysis, analyse, duplicates
@@ -42,7 +42,7 @@ def by_ratio_alone(found: Analysis) -> set[tuple[int, int]]:
     """The pairs of the third tier as if the surer tiers, which leave it little, were not there."""
     n, thumbnail = len(found.contents.files), found.contents.thumbnail
     images = torch.from_numpy(np.stack([np.asarray(thumbnail(i, 64)) for i in range(n)])).permute(0, 3, 1, 2)
-    told = duplicates.alike_to_network(images, found.neighbours, found.distance, np.full(n, -1))
+    told = duplicates.similar_to_network(images, found.neighbours, found.distance, np.full(n, -1))
     return pairs_of([list(pair[:2]) for pair in told])
 
 
@@ -86,7 +86,7 @@ def looked_at(run: Path, folder: Path, table: Path) -> dict:
     classes = truth["class"].to_numpy()
     row = {"images": len(shown.files), "processor seconds": round(seconds, 1)}
     row |= duplicates_found(shown.duplicates, by_ratio_alone(found), truth)
-    for stranger in STRANGERS:
+    for stranger in OUTLIERS:
         name = stranger.__name__
         at = shown.files.index(f"stranger {name}.jpg")
         row[f"{name}: rank"] = int(found.outlier_rank[at])

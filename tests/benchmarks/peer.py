@@ -130,7 +130,7 @@ def train_ours(config: Config, images: ImageSet, seconds: float, by: str) -> tup
 
 
 def comparison(rows: list[dict]) -> list[str]:
-    """The lines of a table: mean ± standard deviation over seeds of each way, and ours as a share of lightly's."""
+    """The lines of a table: mean ± standard deviation over seeds of each way, and ours as a fraction of lightly's."""
     ways = list(dict.fromkeys(row["way"] for row in rows))
     means, lines = {}, [f"{'':<22}" + "".join(f"{name:>18}" for name in SHOWN)]
     for way in ways:

@@ -1,4 +1,4 @@
-"""A folder as people have them: 2,000 photographs of tiny10, flat, with planted copies and strangers.
+"""A folder as people have them: 2,000 photographs of tiny10, flat, with planted copies and outliers.
 
 Every choice depends on the seed alone. ``planted.csv`` beside the folder tells the truth: file, class, what it is, and
 the file that it is a copy of.
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 PHOTOGRAPHS = 2000
-SIDE = 200  # px of a drawn stranger
+SIDE = 200  # px of a drawn outlier
 
 
 def resized(image: Image.Image) -> Image.Image:
@@ -102,7 +102,7 @@ def scan(draws: np.random.Generator) -> Image.Image:
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-STRANGERS = (smiley, black, screenshot, drawing, code, scan)
+OUTLIERS = (smiley, black, screenshot, drawing, code, scan)
 
 
 def plant(photographs: Path, folder: Path, seed: int, count: int = PHOTOGRAPHS) -> Path:
@@ -127,7 +127,7 @@ def plant(photographs: Path, folder: Path, seed: int, count: int = PHOTOGRAPHS) 
                 change(Image.open(files[number]).convert("RGB")).save(folder / name, quality=75)
             rows.append((name, files[number].parent.name, kind, rows[number][0]))
         at += copies
-    for stranger in STRANGERS:
+    for stranger in OUTLIERS:
         rows.append((f"stranger {stranger.__name__}.jpg", "", "stranger", ""))
         stranger(draws).save(folder / rows[-1][0], quality=90)
     with truth.open("w", newline="") as file:

@@ -34,7 +34,7 @@ from cdlearn.trainer import fit
 RECORD = RECORDS / "regimes.csv"
 REGIMES = {
     "patches": dict(data="patches"),  # the first command's
-    "patches, many steps": dict(data="patches", limit=512, epochs=200, batch_size=32),  # 3,200 steps on 512 pieces
+    "patches, many steps": dict(data="patches", limit=512, epochs=200, batch_size=32),  # 3,200 steps on 512 patches
     "shapes": dict(data="shapes"),
 }
 PLAIN = dict(cosine=False, clip=0.0)

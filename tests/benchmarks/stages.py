@@ -2,7 +2,7 @@
 
 Each stage (crop, colour, forward, backward, step) in milliseconds a step and in views/s, on the CPU or a GPU, both ways
 measured in turns in one run (speed.py says what is conventional; its views are made here in the main process).
-Beside them the arithmetic of forward and backward, counted by PyTorch, as a share of what this device reaches
+Beside them the arithmetic of forward and backward, counted by PyTorch, as a fraction of what this device reaches
 in one large matrix product of the same type. ``--csv FILE`` keeps the table.
 """
 

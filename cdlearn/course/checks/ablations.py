@@ -85,7 +85,7 @@ SLIPS = {  # of the permutation test: what went wrong, in words -> what it then 
     "0, which no finite number of runs can show.": lambda a, b: np.mean(abs(regroupings(a, b)) > abs(seen(a, b))),
     "You count one direction only. A difference in the other direction would surprise as much, so compare absolute "
     "values.": lambda a, b: np.mean(regroupings(a, b) >= seen(a, b)),
-    "You return the share that differs less: 1 - p.": lambda a, b: 1 - p_value(a, b),
+    "You return the fraction that differs less: 1 - p.": lambda a, b: 1 - p_value(a, b),
     "You return the difference of the means itself; the question is how often chance makes one as large.": (
         lambda a, b: abs(seen(a, b))
     ),
@@ -103,7 +103,7 @@ def check_permutation_test(given):
     for a, b in EXACT:
         got.append(number(call(given, list(a), list(b)), "p"))
         if not 0 <= got[-1] <= 1:
-            raise Wrong(f"p is {got[-1]:.3f}; it is a share of all regroupings, so it lies between 0 and 1")
+            raise Wrong(f"p is {got[-1]:.3f}; it is a fraction of all regroupings, so it lies between 0 and 1")
     want = [p_value(a, b) for a, b in EXACT]
     worst = int(np.argmax(np.abs(np.subtract(got, want))))
     a, b = EXACT[worst]
@@ -144,7 +144,7 @@ def check_holm(given):
             "A p value is a chance, so it cannot be above 1: cut it off there.": [
                 max(steps[: rank + 1]) for rank in back
             ],
-            "That is the correction of Benjamini and Hochberg. It bounds the share of false alarms among the finds; "
+            "That is the correction of Benjamini and Hochberg. It bounds the fraction of false alarms among the finds; "
             "Holm's rule bounds the chance of a single one.": [upwards[rank] for rank in back],
             "You return the p values as they came.": chances,
         }

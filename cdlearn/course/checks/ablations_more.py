@@ -9,12 +9,12 @@ from cdlearn.course.checks.kinds import Choice, Prediction
 
 check_power = Prediction(
     within=0.08,
-    praise="The gap is only 0.015 / 0.013 = 1.1 standard errors, and a t test with eight degrees of freedom asks for "
+    praise="The gap is only 0.015 / 0.013 = 1.1 standard errors, and a t test with eight degrees of freedom requires "
     "2.3. Chance has to lift the gap by 1.2 standard errors, which it does about one time in six.",
     low="Even without any effect the test finds a gap in 5 of 100 repetitions, and a real gap of 1.1 standard errors "
     "helps a little.",
-    high="Compare the gap with its standard error, 0.021 * sqrt(2 / 5) = 0.013. A t test asks for a gap of 2.3 "
-    "standard errors; this gap has 1.1. (Predict a share between 0 and 1.)",
+    high="Compare the gap with its standard error, 0.021 * sqrt(2 / 5) = 0.013. A t test requires a gap of 2.3 "
+    "standard errors; this gap has 1.1. (Predict a fraction between 0 and 1.)",
     typical=0.16,
     slips={"One half would be right if the gap were exactly as large as the test asks for, 0.030.": 0.5},
 )
@@ -25,7 +25,7 @@ check_fooled = Prediction(
     "0.49 are false alarms. (Welch's test with five seeds is a little stricter than it says, hence a little less.)",
     low="Each of the 13 comparisons has its own chance of 0.05 to raise a false alarm. How likely is it that all 13 "
     "stay silent?",
-    high="Start from the chance that all 13 stay silent, 0.95 multiplied 13 times. (Predict a share between 0 and 1.)",
+    high="Start from the chance that all 13 stay silent, 0.95 multiplied 13 times. (A fraction, from 0 to 1.)",
     typical=0.44,
     slips={
         "That is the chance for one comparison. The table has 13 of them, and one false alarm is enough.": 0.05,
@@ -37,7 +37,7 @@ check_fooled = Prediction(
 check_not_shown = Choice(
     right="c",
     praise="The interval runs from a loss of 0.048 to a gain of 0.014. By the figure, five seeds find a true gap of "
-    "0.02 on h in fewer than a third of the repetitions. So this row says little, and more seeds would say more.",
+    "0.02 on h in fewer than a third of the repetitions. So this row shows little, and more seeds would show more.",
     wrong={
         "a": "That is the most common mistake of all. The interval holds 0, but also a loss of 0.048 and a gain of "
         "0.014. A test that finds nothing does not show that there is nothing.",
@@ -50,7 +50,7 @@ check_not_shown = Choice(
 
 
 def false_alarms(given, tables: int = 300) -> float:
-    """The share of experiments without any effect in which the learner's p is below 0.05."""
+    """The fraction of experiments without any effect in which the learner's p is below 0.05."""
     draw, found = np.random.default_rng(7), []
     for _ in range(tables):
         network = draw.normal(0.75, 0.02, (2, 5, 1))  # what each of the five trainings per arm came to

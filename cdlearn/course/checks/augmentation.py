@@ -138,11 +138,11 @@ def check_random_gray(given):
             "Some images are neither the original nor grey. Grey is 0.2989 R + 0.587 G + 0.114 B, the same in all "
             "three channels. Keep an image or replace it, but do not mix the two."
         )
-    share = float(greyed.all(1).float().mean())
-    if share in (0.0, 1.0):
+    fraction = float(greyed.all(1).float().mean())
+    if fraction in (0.0, 1.0):
         raise Wrong(
-            f"With probability 0.5, {'all' if share else 'none'} of 400 images are grey: one coin for the whole batch. "
-            "Each image needs its own: torch.rand(len(images))."
+            f"With probability 0.5, {'all' if fraction else 'none'} of 400 images are grey: one coin for the whole "
+            "batch. Each image needs its own: torch.rand(len(images))."
         )
     check_generator(given, images, 0.5)
     counts = set()
@@ -156,14 +156,14 @@ def check_random_gray(given):
         )
     for probability in (0.2, 0.0, 1.0):
         got = check_repeats(given, images, probability)
-        share = float((got - grey).abs().flatten(1).amax(1).lt(1e-3).float().mean())
-        if abs(share - probability) > 0.08:
-            if abs(share - (1 - probability)) < 0.08:
+        fraction = float((got - grey).abs().flatten(1).amax(1).lt(1e-3).float().mean())
+        if abs(fraction - probability) > 0.08:
+            if abs(fraction - (1 - probability)) < 0.08:
                 raise Wrong(
-                    f"With probability {probability} a share of {share:.2f} is grey: the wrong way round. "
+                    f"With probability {probability} a fraction of {fraction:.2f} is grey: the wrong way round. "
                     "torch.rand(n) < p is true with probability p."
                 )
-            raise Wrong(f"With probability {probability} a share of {share:.2f} of the images is grey.")
+            raise Wrong(f"With probability {probability} a fraction of {fraction:.2f} of the images is grey.")
     return (
         "Each image has its own coin, and grey is luma in all three channels. Count the grey images of a batch now and "
         "then: a coin for the whole batch would give none or all of them."
@@ -206,8 +206,8 @@ BOX_SLIPS = {
     "height = sqrt(area / ratio).",
     "no_root": "The ratio of your sides is the square of the drawn ratio, but width / height must be the ratio. Take "
     "the square root of area x ratio and of area / ratio.",
-    "side_even": "You draw the side uniformly, not the area, so small boxes come far too often. The area is a share of "
-    "side squared.",
+    "side_even": "You draw the side uniformly, not the area, so small boxes come far too often. The area is a "
+    "fraction of side squared.",
     "no_low": "Your area starts from 0, not from low: map u to the range from low to 1, low + (1 - low) u.",
     "leaves": "Some boxes leave the image: you draw top from the whole side, but only side - height is free.",
     "room": "The room for top is side - height, and the room for left is side - width; you swapped them.",

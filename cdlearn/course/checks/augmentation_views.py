@@ -13,19 +13,19 @@ check_pattern_known = Prediction(
     "and what does not help fades.",
     low="The direction is right: training makes the network worse at the pattern. But it loses less than that; a blind "
     "guess among four patterns is right for 0.25.",
-    high="Training does not only add knowledge. The hue of one view gives away the hue of the other, so hue wins the "
-    "game alone. Nothing asks the network to keep what it does not need.",
+    high="Training does not only add information. The hue of one view gives away the hue of the other, so hue wins the "
+    "game alone. The loss does not reward keeping what is not needed.",
     typical=0.75,
 )
 
 check_loss_and_bars = Choice(
     right="b",
-    praise="The loss says how well the game is played, not by which cue. So never choose an augmentation by its loss.",
+    praise="The loss measures how well the game is played, not by which cue. Never choose an augmentation by its loss.",
     wrong={
         "a": "Find the lowest curve, then look up its two bars. Which property does that network sort by?",
         "c": "The loss need not reach 0: the lower dotted line is perfect play. And the bars show that each network "
         "has learned something.",
-        "d": "Where the hue is turned at random, the hue of one view says nothing about that of the other. No number "
+        "d": "When the hue is rotated at random, the hue of one view does not predict that of the other. No number "
         "of epochs makes use of a cue that is not there.",
     },
 )
@@ -91,10 +91,12 @@ def check_two_views(given):
             )
     for coin in (mirrored_one, mirrored_two):
         if not 0.35 < float(coin.float().mean()) < 0.65:
-            raise Wrong(f"A share of {float(coin.float().mean()):.2f} of a view is mirrored; it should stay one half.")
+            raise Wrong(
+                f"A fraction of {float(coin.float().mean()):.2f} of a view is mirrored; it should stay one half."
+            )
     if not 0.35 < float((mirrored_one == mirrored_two).float().mean()) < 0.65:
         raise Wrong("Now the two views of an image share the coin. Every draw belongs inside the loop over the views.")
     return (
         "Each view draws its own factor, so lightness no longer finds the partner. A draw that two views share is "
-        "handed to the network as a cue, and no error message says so."
+        "handed to the network as a cue, without an error message."
     )

@@ -1,4 +1,4 @@
-"""Checks of notebook 10: heads that are decided, heads by correlation, a target that follows, VICReg's variance."""
+"""Checks of notebook 10: saturated heads, heads by correlation, a target that follows, VICReg's variance."""
 
 import torch
 import torch.nn.functional as F
@@ -11,22 +11,22 @@ from cdlearn.methods import vicreg
 
 check_decided = Prediction(
     within=0.04,
-    praise="Two coins both say yes to a quarter of the images, and each says yes to half: 1/4 / (√(1/2) √(1/2)) = 1/2. "
-    "The most decided and least related heads there are still have a cosine of one half.",
+    praise="Two coins both fire for a quarter of the images, and each fires for half: 1/4 / (√(1/2) √(1/2)) = 1/2. "
+    "The most saturated and least related heads there are still have a cosine of one half.",
     low="Write two columns of zeros and ones by hand, four images each, and take their cosine. No product is negative.",
-    high="Half of the answers are 0, so the heads share only the images to which both say yes. How many are these?",
+    high="Half of the outputs are 0, so two heads overlap only in the images for which both fire. How many are these?",
     typical=0.5,
     slips={
-        "Right angles need products that cancel, and no answer is negative. Taking each head's mean off would give "
-        "that": 0.0,
-        "That is the share of images to which both say yes. The cosine divides it by the lengths of the columns": 0.25,
-        "That is the value for answers spread like the sigmoid of N(0, 1). These answers are 0 or 1": 0.85,
+        "Orthogonal heads need products that cancel, and no output is negative. Subtracting each head's mean would "
+        "give that": 0.0,
+        "That is the fraction of images for which both fire. The cosine divides it by the lengths of the columns": 0.25,
+        "That is the value for outputs spread like the sigmoid of N(0, 1). These outputs are 0 or 1": 0.85,
     },
 )
 
 
 def _answers(n: int, k: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Answers (n, k) of k heads to two views of n images, with a mean of its own for each head."""
+    """Outputs (n, k) of k heads for two views of n images, with a mean of its own for each head."""
     generator = torch.Generator().manual_seed(seed)
     common = 1.5 * torch.randn(n, k, generator=generator) + torch.linspace(-2, 2, k)
     return tuple(torch.sigmoid(common + 0.5 * torch.randn(n, k, generator=generator)) for _ in range(2))
@@ -47,7 +47,7 @@ def check_correlated(given):
         columns = [y - y.mean(0) for y in (y1, y2)]
         got = number(call(given, y1, y2, temperature), "the loss")
         slips = {
-            "That is the published loss: each head's mean is still in its answers": nt_xent(y1.T, y2.T),
+            "That is the published loss: each head's mean is still in its outputs": nt_xent(y1.T, y2.T),
             "You take off the mean of each image (a row). Each head, a column, should lose its own mean": nt_xent(
                 rows[0].T, rows[1].T
             ),
@@ -70,7 +70,7 @@ def check_correlated(given):
         )
     y1, y2 = (y.requires_grad_() for y in _answers(6, 4, seed=3))
     gradients(given(y1, y2, 0.2), y1, y2)
-    return "One subtraction per head, and unrelated heads stand at right angles. Now the loss has something to gain."
+    return "One subtraction per head, and unrelated heads are orthogonal. Now the loss has something to gain."
 
 
 class _Pair(nn.Module):
@@ -157,7 +157,7 @@ def check_variance(given):
     same = torch.ones(4, 3, requires_grad=True)
     if not gradients(given(same), same)[0].isfinite().all():
         raise Wrong(
-            "Where all images are alike the gradient is NaN: the root of 0 has none. Add 1e-4 to the variance first"
+            "When all images are equal the gradient is NaN: the root of 0 has none. Add 1e-4 to the variance first"
         )
     return "It holds every column's spread at 1: without a single negative, not all images can end in one point."
 

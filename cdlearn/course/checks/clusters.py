@@ -1,4 +1,4 @@
-"""Checks of notebook 09: the cluster loss, soft assignments, their target, balance, and what a K tells."""
+"""Checks of notebook 09: the cluster loss, soft assignments, their target, balance, and what a given K adds."""
 
 import math
 
@@ -39,7 +39,7 @@ def check_assignment(given):
                 "You use the distance; use its square": F.normalize(1 / (1 + squared.sqrt()), p=1, dim=1),
                 "That is a softmax of the negative squared distance, a Gaussian. Student's t has heavier tails: "
                 "1 / (1 + d^2), so far images still pull a little": (-squared).softmax(1),
-                "Your share grows with the distance; the nearest centre should get the most": F.normalize(
+                "Your weight grows with the distance; the nearest centre should get the most": F.normalize(
                     1 + squared, p=1, dim=1
                 ),
                 "You take the mean over the dimensions, not the sum: |h - m|^2 adds up the squares": F.normalize(
@@ -49,7 +49,7 @@ def check_assignment(given):
             f"for h of shape {tuple(h.shape)} and centres of shape {tuple(m.shape)} the first row should be "
             f"{want[0].tolist()}, yours is {got[0].tolist()}",
         )
-    return "A soft assignment is a share of votes: the nearest centre gets most, and every centre gets some."
+    return "A soft assignment is a fraction of votes: the nearest centre gets most, and every centre gets some."
 
 
 @checker
@@ -92,7 +92,8 @@ def check_target(given):
         raise Wrong("The values are right, but a gradient flows through p. The target has to stand still: q should "
                     "move towards p, not p towards q. Use q.detach()")  # fmt: skip
     return (
-        "Sure images become surer and small clusters gain: without labels, the network learns from its own best guess."
+        "Confident images become more confident and small clusters gain: without labels, the network learns from "
+        "its own best guess."
     )
 
 
@@ -110,8 +111,8 @@ def check_imbalance(given):
             number(call(given, log_p), "the imbalance"),
             want,
             {
-                "That uses the mean entropy of single images, which punishes sure answers. Average over the images "
-                "first, then take the entropy of that mean": math.log(k) - each,
+                "That uses the mean entropy of single images, which penalises confident outputs. Average over the "
+                "images first, then take the entropy of that mean": math.log(k) - each,
                 "That is H(P), which is large when all clusters are used. The loss should be small then: "
                 "log K - H(P)": entropy,
                 "That is -H(P), right up to a constant. Add log K, so that 0 means balanced": -entropy,
@@ -146,7 +147,9 @@ def check_imbalance(given):
             "With an empty cluster the value is right, but its gradient is NaN (0 times infinity): one such batch "
             "would end the training. Compute the logarithm from log_p, not from a mean that can be 0"
         )
-    return "It is 0 when all clusters are used alike, log K when one has everything, and an empty cluster does no harm."
+    return (
+        "It is 0 when all clusters are used equally, log K when one has everything, and an empty cluster does no harm."
+    )
 
 
 @checker
@@ -198,15 +201,15 @@ def _stacked(p1: Tensor, p2: Tensor) -> float:
 
 check_half = Prediction(
     within=0.02,
-    praise="Cutting four equal patterns into two pairs tells one bit of two. NMI is 2 I / (H + H') = 2 · 1 / (2 + 1).",
-    low="Each of CC's two clusters holds two whole patterns, so knowing the cluster does tell something about the "
-    "pattern. How many bits does it tell, and how many bits do pattern and cluster have themselves?",
-    high="Two clusters cannot tell four patterns apart. How many bits does the cluster tell, of how many?",
+    praise="Grouping four equal patterns into two pairs gives one bit of two. NMI is 2 I / (H + H') = 2 · 1 / (2 + 1).",
+    low="Each of CC's two clusters holds two whole patterns, so the cluster does carry information about the "
+    "pattern. How many bits does it carry, and how many bits do pattern and cluster have themselves?",
+    high="Two clusters cannot separate four patterns. How many bits does the cluster give, of how many?",
     typical=0.667,
     slips={
-        "That is the share of the pattern's information, 1 bit of 2. NMI divides by the mean of both entropies, and "
+        "That is the fraction of the pattern's information, 1 bit of 2. NMI divides by the mean of both entropies, and "
         "the clusters have only 1 bit": 0.5,
-        "1 would need a perfect match. Two clusters cannot tell four patterns apart, and even the accuracy is only a "
+        "1 would need a perfect match. Two clusters cannot separate four patterns, and even the accuracy is only a "
         "half": 1.0,
     },
     digits=3,
@@ -214,8 +217,8 @@ check_half = Prediction(
 
 check_rising = Choice(
     right="b",
-    praise="NMI forgives splitting: smaller and purer clusters tell more about the digit, and the price (a larger "
-    "entropy of the clusters) is small. ACC and ARI fall again after 10.",
+    praise="NMI forgives splitting: smaller and purer clusters carry more information about the digit, and the cost "
+    "(a larger entropy of the clusters) is small. ACC and ARI fall again after 10.",
     wrong={
         "a": "The digits have ten classes, and yet NMI is higher at K = 20. If the highest NMI showed the right "
         "number, it would have to be highest at 10.",
@@ -227,13 +230,13 @@ check_rising = Choice(
 
 check_tree = Choice(
     right="c",
-    praise="Every method trained for the same processor time, so a costly step means fewer epochs. The table says how "
+    praise="Every method trained for the same processor time, so a costly step means fewer epochs. The table shows how "
     "many each one had.",
     wrong={
         "a": "The published networks, images and lengths of training differ from ours. A low bar here is a statement "
         "about one small network and a minute of one processor at most, and not about the method as such.",
         "b": "A known K names the number of clusters and nothing about their content. Look at the methods that were "
-        "told K, and at how they are spread over the chart.",
+        "given K, and at how they are spread over the chart.",
         "d": "The error bars show three training seeds. Where they overlap, an order of two bars is not yet a finding.",
     },
 )

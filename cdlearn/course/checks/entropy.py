@@ -1,4 +1,4 @@
-"""Checks of notebook 04: entropy from answers, from logits, and a term with a bug that an optimiser cannot follow."""
+"""Checks of notebook 04: entropy from outputs, from logits, and a term with a bug that an optimiser cannot follow."""
 
 import math
 
@@ -23,7 +23,7 @@ def exact_bits(logits: Tensor) -> Tensor:
 
 
 def some_logits(images: int, heads: int, seed: int) -> Tensor:
-    """Logits (images, heads) whose heads differ in how often they say yes."""
+    """Logits (images, heads) whose heads differ in how often they fire."""
     generator = torch.Generator().manual_seed(seed)
     return 2 * torch.randn(images, heads, generator=generator) + torch.linspace(-2, 1, heads)
 
@@ -39,17 +39,17 @@ def compare(given, cases: dict[str, Tensor], right, slips, otherwise: str) -> No
 
 
 def answer_slips(y: Tensor) -> dict[str, Tensor]:
-    """What went wrong with the entropy of answers (N, K), in words -> the value that it gives."""
+    """What went wrong with the entropy of outputs (N, K), in words -> the value that it gives."""
     h, (images, heads) = bits(y), y.shape
     want, yes = h.mean(), -(y * torch.log2(y)).mean()
     return {
         "You are too low by a factor of ln 2 = 0.693, because you count in nats. Divide by ln 2, as Eq. 9 does, so "
-        "that an answer of 0.5 counts 1": want * LN2,
+        "that an output of 0.5 counts 1": want * LN2,
         "The sign is wrong. log y is negative, so the sum needs a minus in front to become an entropy between 0 and 1":
             -want,
         "The sign is wrong, and log 2 is missing": -want * LN2,
-        "You have only y log y. A head also says no: add the other half, (1 - y) log(1 - y)": yes,
-        "You have only y log y, and log 2 is missing. A head also says no: add (1 - y) log(1 - y), and divide by ln 2":
+        "You have only y log y. The other outcome counts too: add the other half, (1 - y) log(1 - y)": yes,
+        "You have only y log y, and log 2 is missing. The other outcome counts too, (1 - y) log(1 - y); divide by ln 2":
             yes * LN2,
         "You have summed over images and heads. Eq. 9 divides by N and Eq. 10 takes the mean over heads, so that the "
         "term does not grow with the batch": h.sum(),
@@ -57,19 +57,19 @@ def answer_slips(y: Tensor) -> dict[str, Tensor]:
         "You have summed over the images and averaged over the heads: the 1/N of Eq. 9 is missing": h.sum() / heads,
         "You have averaged over the images and summed over the heads: Eq. 10 is a mean over heads": h.sum() / images,
         "You divide by ln 2 twice: log2 already counts in bits": want / LN2,
-        "This is the entropy of each head's mean answer. Eq. 9 takes the entropy of every single answer first, and "
+        "This is the entropy of each head's mean output. Eq. 9 takes the entropy of every single output first, and "
         "then the mean": bits(y.mean(0)).mean(),
     }  # fmt: skip
 
 
 @checker
 def check_entropy(given):
-    """Checks ``given(y) -> scalar`` for answers y (N, K) against Eq. 9 and 10."""
+    """Checks ``given(y) -> scalar`` for outputs y (N, K) against Eq. 9 and 10."""
     shapes = ((5, 3), (3, 7), (16, 2), (2, 1))
     cases = {f"{n} images and {k} heads": torch.sigmoid(some_logits(n, k, n)) for n, k in shapes}
-    hint = "Start with one answer: 0.5 must give 1, and 0.9 gives 0.469."
+    hint = "Start with one output: 0.5 must give 1, and 0.9 gives 0.469."
     compare(given, cases, lambda y: bits(y).mean(), answer_slips, hint)
-    return "Answers of 0.5 count 1 bit, whatever the batch and the number of heads; sure answers count 0."
+    return "Outputs of 0.5 count 1 bit, whatever the batch and the number of heads; confident outputs count 0."
 
 
 def logit_slips(logits: Tensor) -> dict[str, Tensor]:
@@ -79,11 +79,11 @@ def logit_slips(logits: Tensor) -> dict[str, Tensor]:
         "These are nats: divide by ln 2, as in Eq. 9": want * LN2,
         "The sign is wrong: entropy is never negative": -want,
         "You have summed: Eq. 9 and 10 take the mean over images and heads": want * logits.numel(),
-        "softplus(-|l|) alone is only one half of the entropy. The other answer counts too": F.softplus(
+        "softplus(-|l|) alone is only one half of the entropy. The other outcome counts too": F.softplus(
             -logits.abs()
         ).mean()
         / LN2,
-        "This is the entropy of each head's mean answer. Eq. 9 takes the entropy of every single answer first": bits(
+        "This is the entropy of each head's mean output. Eq. 9 takes the entropy of every single output first": bits(
             logits.sigmoid().mean(0)
         ).mean(),
     }
@@ -108,8 +108,8 @@ def check_entropy_from_logits(given):
             raise Wrong(f"For logits of ±{size:.0f}, where p is exactly 1 in float32 and 1 - p is 0: {wrong}") from None
         if not close(got, 0, 1e-6):
             raise Wrong(
-                f"For logits of ±{size:.0f} the heads are sure and the entropy is 0; yours is {got:.4g}. A clamp or a "
-                "small constant leaves such a rest, and takes the slope away: use the three facts instead"
+                f"For logits of ±{size:.0f} the heads are confident and the entropy is 0; yours is {got:.4g}. A clamp "
+                "or a small constant leaves such a rest, and takes the slope away: use the three facts instead"
             )
     for size in (3.0, 10.0, 20.0, 30.0):
         for value in (size, -size):
@@ -162,6 +162,6 @@ def check_entropy_term(given):
             f"{logits[0, 0]:.2f} it is {found[0, 0]:.4f}; it should be {wanted[0, 0]:.4f}"
         )
     return (
-        "A loss is two things, a value and a gradient, and curves show only the value. Here the answers are not a "
+        "A loss is two things, a value and a gradient, and curves show only the value. Here the outputs are not a "
         "target that is given: they move with the logits, and all of the gradient comes through them."
     )

@@ -11,7 +11,7 @@ from cdlearn.losses import nt_xent_start
 
 
 def two_valued_slips(low: float, high: float, share: float, heads: int, alpha: float) -> tuple[float, dict[str, float]]:
-    """L_feat - alpha L_entropy of heads that answer ``high`` to a share of the images and ``low`` to the rest.
+    """L_feat - alpha L_entropy of heads whose output is ``high`` for a fraction of the images and ``low`` for the rest.
 
     Returns it, and what may go wrong, in words -> the value that it gives.
     """
@@ -27,19 +27,19 @@ def two_valued_slips(low: float, high: float, share: float, heads: int, alpha: f
     return want, {
         "You add the entropy. It is maximised, so subtract alpha times the entropy": want + 2 * doubt,
         "Your entropy is in nats. Eq. 9 measures it in bits, so divide by ln 2": want + doubt * (1 - LN2),
-        "You took the entropy of the mean answer. Eq. 9 is the mean of the two answers' entropies, weighted with share "
+        "You took the entropy of the mean output. Eq. 9 is the mean of the two outputs' entropies, weighted with share "
         "and 1 - share": feature(cosine) - of_mean,
-        "You weight the two answers' entropies alike, but only `share` of the images get high":
+        "You weight the two outputs' entropies equally, but only `share` of the images get high":
             feature(cosine) - alpha * float(h.mean()),
         "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2":
             feature(cosine, heads - 1) - doubt,
         "You count 2K - 1 negatives. The positive is not one of them: it is the 1 in 1 + (2K-2) …":
             feature(cosine, 2 * heads - 1) - doubt,
-        "You assume that other heads are at right angles (cosine 0). Answers are never negative, so two independent "
-        "heads still share their mean: the cosine is mean² / mean of squares": feature(0) - doubt,
+        "You assume that other heads are orthogonal (cosine 0). Outputs are never negative, so two independent "
+        "heads still have the same mean: the cosine is mean² / mean of squares": feature(0) - doubt,
         "The cosine is not divided by the lengths: mean² is the dot product. Divide by the mean of squares":
             feature(mean**2) - doubt,
-        "That is the floor for answers of 0.5 only, ln(2K-1) - alpha. These heads do vary":
+        "That is the all-0.5 baseline, ln(2K-1) - alpha. These heads do vary":
             nt_xent_start(heads) - alpha,
         "The positive is missing from the denominator, which is 1 + (2K-2) exp(cosine - 1)":
             math.log(2 * heads - 2) + cosine - 1 - doubt,
@@ -52,7 +52,7 @@ def two_valued_slips(low: float, high: float, share: float, heads: int, alpha: f
 
 @checker
 def check_two_valued(given):
-    """Checks ``given(low, high, share, heads, alpha) -> scalar``, temperature 1, both views alike."""
+    """Checks ``given(low, high, share, heads, alpha) -> scalar``, temperature 1, both views identical."""
     cases = ((0.2, 0.7, 0.3, 128, 1.0), (0.01, 0.9, 0.1, 16, 0.5), (0.4, 0.6, 0.5, 64, 2.0), (0.3, 0.8, 0.6, 3, 0.0))
     got, want, slips = {}, {}, {}
     for low, high, share, heads, alpha in cases:
@@ -66,7 +66,7 @@ def check_two_valued(given):
         f"Find the cosine of two heads first, {cosine:.4f} with low 0.2, high 0.7, share 0.3; then the entropy, 0.7697."
     )
     diagnose_all(got, want, slips, hint)
-    return "Any two-valued head can now be scored without a network; low = high = 0.5 gives the floor ln(2K-1) - alpha."
+    return "Any two-valued head can now be scored without a network; low = high = 0.5 gives the all-0.5 baseline."
 
 
 check_tipping_point = Prediction(
@@ -89,13 +89,13 @@ check_tipping_point = Prediction(
 
 check_floor_figure = Choice(
     "b",
-    "These heads score worse than heads that answer 0.5 to everything, and yet they do not give in. They cannot: "
+    "These heads score worse than heads whose outputs are all 0.5, and yet they do not give in. They cannot: "
     "BatchNorm stretches whatever is left to a spread of its own, even if what is left is noise.",
     {
-        "a": "The panel shows floor minus objective, and the objective is minimised. Which sign is good, then?",
-        "c": "A run that diverges does not stop within 0.1 nats of the floor. And a difference to the floor may have "
-        "either sign.",
-        "d": "The middle panel shows losses, which know nothing of photographs. The right panel asks about those, and "
-        "it is not at 0 there.",
+        "a": "The panel shows baseline minus objective, and the objective is minimised. Which sign is good, then?",
+        "c": "A run that diverges does not stop within 0.1 nats of the baseline. And a difference to the baseline may "
+        "have either sign.",
+        "d": "The middle panel shows losses, which do not depend on the photographs. The right panel is about those, "
+        "and it is not at 0 there.",
     },
 )

@@ -8,7 +8,7 @@ from cdlearn.course.checks.grade import Wrong, call, checker, close, diagnose_al
 
 
 def mean_entropy(logits: Tensor) -> Tensor:
-    """Entropy in bits of each head's mean answer over the batch, averaged over heads; (N, K) -> scalar."""
+    """Entropy in bits of each head's mean output over the batch, averaged over heads; (N, K) -> scalar."""
     p = torch.sigmoid(logits.double()).mean(0).clamp(1e-12, 1 - 1e-12)
     return bits(p).mean()
 
@@ -19,9 +19,9 @@ def mean_slips(logits: Tensor) -> dict[str, Tensor]:
     mean = y.mean(0)
     part = mean / mean.sum()
     return {
-        "This is the mean of the entropies (Eq. 9). Average a head's answers over the batch first, and take the "
+        "This is the mean of the entropies (Eq. 9). Average a head's outputs over the batch first, and take the "
         "entropy of that mean": exact_bits(logits).mean(),
-        "You averaged the logits and then took the sigmoid. Average the answers: the sigmoid is not linear, so the "
+        "You averaged the logits and then took the sigmoid. Average the outputs: the sigmoid is not linear, so the "
         "order matters": bits(torch.sigmoid(logits.mean(0))).mean(),
         "You averaged over the heads of each image. Average over the images for each head (dimension 0)":
             bits(y.mean(1)).mean(),
@@ -38,28 +38,28 @@ def mean_slips(logits: Tensor) -> dict[str, Tensor]:
 
 @checker
 def check_batch_mean_entropy(given):
-    """Checks ``given(logits) -> scalar``: the entropy of the mean, its gradient, a head that always says the same."""
+    """Checks ``given(logits) -> scalar``: the entropy of the mean, its gradient, a constant head."""
     shapes = ((6, 4), (3, 8), (12, 1))
     cases = {f"{n} images and {k} heads": some_logits(n, k, seed) for seed, (n, k) in enumerate(shapes)}
-    hint = "A head that says yes to every second image, and is sure of it, must score 1."
+    hint = "A head that fires confidently for every second image must score 1."
     compare(given, cases, mean_entropy, mean_slips, hint)
     logits = some_logits(6, 4, 9).requires_grad_()
     found = gradients(call(given, logits), logits)[0]
     if not close(found, torch.autograd.grad(mean_entropy(logits), logits)[0], 1e-3):
         raise Wrong("The value is right, but its gradient is not. Is a part of it detached?")
     check_always_yes(given)
-    return "Sure answers may now score 1, as long as a head says yes to half the batch: balance without indecision."
+    return "Confident heads may now score 1, as long as they fire for half the batch: balance without uncertainty."
 
 
 def check_always_yes(given) -> None:
-    """Raises Wrong if a head that says yes (or no) to all images gives NaN."""
+    """Raises Wrong if a head that fires for all images (or for none) gives NaN."""
     logits = torch.tensor([[60.0, 60.0, -200.0], [60.0, -60.0, -200.0]], requires_grad=True)
     got = call(given, logits)
-    value = number(got, "For a head that is sure to say yes to every image (mean answer 1), the entropy")
+    value = number(got, "For a head that fires for every image (mean output 1), the entropy")
     if not close(value, 1 / 3, 1e-3):
-        raise Wrong(f"Two heads always say the same and one says yes to half: the mean is 1/3, not {value:.4f}")
+        raise Wrong(f"Two heads are constant and one fires for half: the mean is 1/3, not {value:.4f}")
     if not gradients(got, logits)[0].isfinite().all():
-        raise Wrong("The gradient is NaN when a head's mean answer is 0 or 1: keep the mean a little away from both, "
+        raise Wrong("The gradient is NaN when a head's mean output is 0 or 1: keep the mean a little away from both, "
                     "with .clamp(1e-6, 1 - 1e-6)")  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def greedy(table: np.ndarray) -> int:
 
 @checker
 def check_accuracy(given) -> str:
-    """Checks ``given(labels, clusters) -> share of images``: ACC under the best one-to-one match."""
+    """Checks ``given(labels, clusters) -> fraction of images``: ACC under the best one-to-one match."""
     per_image: dict[str, Callable] = {
         "You compare cluster numbers with label numbers as they are. K-means numbers its clusters as it likes: find "
         "the match first.": lambda t: sum(t[i, i] for i in range(min(t.shape))),
@@ -94,8 +94,8 @@ def check_accuracy(given) -> str:
     slips = {
         words: lambda a, b, count=count: count(contingency(a, b)) / len(a) for words, count in per_image.items()
     } | {
-        "That is a number of images; ACC is their share: divide by N.": lambda a, b: matched(contingency(a, b)),
-        "That is the share that went wrong: 1 − ACC.": lambda a, b: 1 - clustering_accuracy(a, b),
+        "That is a number of images; ACC is their fraction: divide by N.": lambda a, b: matched(contingency(a, b)),
+        "That is the fraction that went wrong: 1 − ACC.": lambda a, b: 1 - clustering_accuracy(a, b),
         "You divide by the number of cells, not of images.": (
             lambda a, b: matched(contingency(a, b)) / contingency(a, b).size
         ),
@@ -151,8 +151,8 @@ def check_nmi(given) -> str:
         ),
     }
     slips = {words: lambda a, b, f=f: f(*information(a, b)) for words, f in of.items()}
-    hint = "Shares p = table / N; sum p log(p / (p_class p_cluster)) over the cells that are not empty; then divide by "
-    hint += "(H(classes) + H(clusters)) / 2."
+    hint = "Probabilities p = table / N; sum p log(p / (p_class p_cluster)) over the cells that are not empty; then "
+    hint += "divide by (H(classes) + H(clusters)) / 2."
     graded(given, normalized_mutual_info_score, slips, hint)
     return "NMI needs no match between clusters and classes, so it also works when their numbers differ."
 

@@ -56,11 +56,11 @@ def check_embed(given) -> str:
 
 check_acc_falls = Choice(
     "b",
-    "ACC matches one to one, so with 32 clusters 24 are counted as wrong, however pure they are. NMI asks how much a "
-    "cluster tells about the photograph and needs no match, so it falls far less.",
+    "ACC matches one to one, so with 32 clusters 24 are counted as wrong, however pure they are. NMI measures how "
+    "much a cluster reveals about the photograph and needs no match, so it falls far less.",
     {
-        "a": "Smaller clusters mix fewer photographs, not more: cut any cluster in two, and no piece joins strangers. "
-        "The clusters tell as much as before. What does ACC demand beyond that?",
+        "a": "Smaller clusters mix fewer photographs, not more: cut any cluster in two, and no patch joins those of "
+        "another photograph. The clusters carry as much information as before. What does ACC demand beyond that?",
         "c": "K-means stops at a minimum for any k; more clusters do not keep it from getting there. And NMI, computed "
         "from the very same clusters, falls far less.",
         "d": "Chance does fall with k, but these clusters are far above chance at every k: 32 random clusters of 4 "

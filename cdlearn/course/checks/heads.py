@@ -27,7 +27,7 @@ def check_feature_loss(given):
         want[case] = nt_xent(logits1.sigmoid().T, logits2.sigmoid().T, temperature)
         for words, value in feature_slips(logits1, logits2, temperature).items():
             slips.setdefault(words, {})[case] = value
-    diagnose_all(got, want, slips, "It is NT-Xent of two K x N matrices, whose rows hold the N answers of one head.")
+    diagnose_all(got, want, slips, "It is NT-Xent of two K x N matrices, whose rows hold the N outputs of one head.")
     a, b = (torch.randn(5, 3, generator=draws, requires_grad=True) for _ in range(2))
     found = gradients(call(given, a, b, 1.0), a, b)
     wanted = torch.autograd.grad(nt_xent(a.sigmoid().T, b.sigmoid().T, 1.0), (a, b))
@@ -43,23 +43,23 @@ def feature_slips(logits1: Tensor, logits2: Tensor, temperature: float) -> dict[
     """What went wrong with the feature loss, in words -> the value that it gives."""
     y1, y2 = logits1.sigmoid(), logits2.sigmoid()
     hard = [(y > 0.5).float() for y in (y1, y2)]
-    other = "A head's positive is its answers to the *other* view"
+    other = "A head's positive is its outputs for the *other* view"
     return {
         "These are rows: you contrast images with images again. Eq. 5 transposes first, so that row i holds the "
-        "answers of head i over the batch": nt_xent(y1, y2, temperature),
-        "You contrast the logits. Eq. 5 takes the answers y = sigmoid(logits), which lie in (0, 1)":
+        "outputs of head i over the batch": nt_xent(y1, y2, temperature),
+        "You contrast the logits. Eq. 5 takes the outputs y = sigmoid(logits), which lie in (0, 1)":
             nt_xent(logits1.T, logits2.T, temperature),
         "These are rows, and logits besides: take the sigmoid, then transpose":
             nt_xent(logits1, logits2, temperature),
-        "A softmax over the heads makes them share one answer, as the clusters of CC do. CD's heads are independent: "
-        "use a sigmoid": nt_xent(logits1.softmax(1).T, logits2.softmax(1).T, temperature),
-        "A softmax over the batch makes the images share one answer. A sigmoid takes each answer by itself":
+        "A softmax over the heads makes them compete, as the clusters of CC do. CD's heads are "
+        "independent: use a sigmoid": nt_xent(logits1.softmax(1).T, logits2.softmax(1).T, temperature),
+        "A softmax over the batch makes the images compete. A sigmoid takes each logit by itself":
             nt_xent(logits1.softmax(0).T, logits2.softmax(0).T, temperature),
         f"You use only the first view. {other}": nt_xent(y1.T, y1.T, temperature),
         f"You use only the second view. {other}": nt_xent(y2.T, y2.T, temperature),
-        "You rounded the answers to 0 and 1, and rounding has no gradient. Use them as they are":
+        "You rounded the outputs to 0 and 1, and rounding has no gradient. Use them as they are":
             nt_xent(hard[0].T, hard[1].T, temperature),
-        "You subtracted each head's mean, so this is a correlation. Eq. 6 is the cosine of the answers as they are":
+        "You subtracted each head's mean, so this is a correlation. Eq. 6 is the cosine of the outputs as they are":
             nt_xent((y1 - y1.mean(0)).T, (y2 - y2.mean(0)).T, temperature),
         "The temperature is missing; 1 is only its usual value": nt_xent(y1.T, y2.T, 1.0),
         "The temperature multiplies; it must divide": nt_xent(y1.T, y2.T, 1 / temperature),
@@ -67,7 +67,7 @@ def feature_slips(logits1: Tensor, logits2: Tensor, temperature: float) -> dict[
     }  # fmt: skip
 
 
-ALIKE = 0.25 / (0.25 + 0.208**2)  # the cosine of two heads with independent answers sigmoid(N(0, 1))
+SIMILAR = 0.25 / (0.25 + 0.208**2)  # the cosine of two heads with independent outputs sigmoid(N(0, 1))
 
 
 def row_loss(cosine: float, negatives: int = 254, temperature: float = 1.0) -> float:
@@ -79,20 +79,21 @@ check_drawn_loss = Prediction(
     within=0.02,
     praise=(
         "The cosine of two heads is 0.25 / (0.25 + 0.208²) = 0.852. Each row has one partner at cosine 1 and 254 "
-        "others at 0.852, so its loss is ln(1 + 254 exp(0.852 - 1)). A network that knows nothing, but has BatchNorm, "
-        "is expected there."
+        "others at 0.852, so its loss is ln(1 + 254 exp(0.852 - 1)). An untrained network with "
+        "BatchNorm is expected there."
     ),
     low="Too low. How many of the 2K - 1 other rows are negatives, and which cosine do two of them have?",
-    high="Too high. Heads that all say the same score ln(2K - 1) = 5.541, and these heads do differ a little.",
+    high="Too high. Identical heads score ln(2K - 1) = 5.541, and these heads do differ a little.",
     typical=5.394,
     slips={
-        "That is ln(2K - 1), the loss of heads that all say the same. These heads have the cosine 0.852": math.log(255),
-        "That is the loss of heads at right angles. Answers are positive, so even independent heads have the cosine "
+        "That is ln(2K - 1), the loss of identical heads. These heads have the cosine 0.852": math.log(255),
+        "That is the loss of orthogonal heads. Outputs are positive, so even independent heads have the cosine "
         "m² / (m² + s²)": row_loss(0),
-        "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2": row_loss(ALIKE, 127),
-        "That uses the instance loss's temperature, 0.5. The feature loss has τ = 1": row_loss(ALIKE, temperature=0.5),
+        "You count K - 1 negatives. Both views of each other head are negatives: 2K - 2": row_loss(SIMILAR, 127),
+
+        "That uses the instance loss's temperature, 0.5. Here τ = 1": row_loss(SIMILAR, temperature=0.5),
         "The partner's own logit is missing. The loss is the logarithm of all terms *divided by* exp(1), the term of "
-        "the partner": row_loss(1 + ALIKE),
+        "the partner": row_loss(1 + SIMILAR),
         "That is the cosine of two heads. Put it into Eq. 6: one partner at cosine 1, and 2K - 2 others at this one":
             0.852,
         "The formula wants the variance: s² = 0.043, not s = 0.208": row_loss(0.25 / 0.458),
@@ -102,12 +103,12 @@ check_drawn_loss = Prediction(
 
 check_blocks = Choice(
     "b",
-    "Towards yellow heads say the same, towards dark blue they say the opposite. One head's answer then gives away the "
+    "Towards yellow heads agree, towards dark blue they are opposite. One head's output then determines the "
     "other's. Only the grey in the middle of the colour bar means 'unrelated'.",
     {
-        "a": "Dark blue is a negative correlation: the opposite answers. Whoever knows the one head knows much of "
+        "a": "Dark blue is a negative correlation: opposite outputs. One head then predicts much of "
         "the other. Which colour does 'unrelated' have on the colour bar?",
-        "c": "If all heads gave the same answers, the whole panel would be yellow. How much of it is?",
+        "c": "If all heads had the same outputs, the whole panel would be yellow. How much of it is?",
         "d": "Compare the left and the right panel of one row. The heads on the left have random weights. Does the "
         "right one look the same?",
     },
@@ -149,7 +150,7 @@ def effective_slips(y: Tensor, right: Tensor) -> dict[str, Tensor]:
         "(torch.corrcoef does)": covariance.diagonal().sum() ** 2 / covariance.square().sum(),
         "You use covariances in place of correlations: divide each head by its standard deviation":
             k**2 / covariance.square().sum(),
-        "The answers are not centred, so heads look alike because all answers are positive. Subtract each head's mean":
+        "The outputs are not centred, so heads look similar: all outputs are positive. Subtract each head's mean":
             k**2 / (unit.T @ unit).square().sum(),
         "You compare images with images. Correlate the K columns (torch.corrcoef wants them as rows)":
             n**2 / other.square().sum(),

@@ -1,4 +1,4 @@
-"""Checks for notebook 08: hiding segments, how much a copy counts, the weighted line through the answers."""
+"""Checks for notebook 08: hiding segments, how much a copy counts, the weighted line through the outputs."""
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def check_hide_segments(given):
                     image, segments, 1 - shown, means
                 ),
                 "hidden segments are black in your copy. Each should take its own mean colour: black is a colour like "
-                "any other, and the network may answer to the edge around it": hidden(
+                "any other, and the network may respond to the edge around it": hidden(
                     image, segments, shown, torch.zeros_like(means)
                 ),
                 "your hidden segments take the mean colour of the whole image; each should take the mean of its own "
@@ -113,8 +113,8 @@ def check_copy_weights(given):
                 "your kernel uses the cosine itself as the distance, so the whole image counts least; the "
                 "distance is 1 - cosine": counts_of(cosine, width),
                 "the distance is not squared in your kernel": torch.exp(-distance / (2 * width**2)),
-                "your distance is the share of hidden segments, 1 - |v|/S. The cosine with a row of ones is the square "
-                "root of the shown share, because the row's length is √|v|, not |v|": counts_of(1 - share, width),
+                "your distance is the fraction of hidden segments, 1 - |v|/S. The cosine with a row of ones is the "
+                "square root of the shown fraction, because its length is √|v|, not |v|": counts_of(1 - share, width),
                 "your distance is Euclidean, the root of the number of hidden segments. Use 1 - cosine, which does not "
                 "grow with the number of segments": counts_of(euclid, width),
                 "width is not squared: divide the distance by width, then square": torch.exp(
@@ -145,7 +145,7 @@ def ridge(shown: Tensor, answers: Tensor, counts: Tensor, penalty: float, fixed:
 
 
 def half(shown: Tensor, answers: Tensor, counts: Tensor, penalty: float, right: bool) -> Tensor:
-    """:func:`ridge` with the counts in one of its two products only: with the answers (``right``), or with X."""
+    """:func:`ridge` with the counts in one of its two products only: with the outputs (``right``), or with X."""
     x = torch.cat([shown, torch.ones(len(shown), 1)], 1).double()
     answers, counts = answers.double(), counts.double()
     extra = penalty * torch.eye(x.shape[1], dtype=torch.float64)

@@ -10,15 +10,15 @@ from cdlearn.course.checks.kinds import Choice, Prediction
 check_lonely = Prediction(
     within=0.1,
     praise="Hiding plain ground by its mean colour changes nothing, so the weight of every cell of the ground is 0. "
-    "Only the piece is left to have the largest weight, for any network at all.",
+    "Only the patch is left to have the largest weight, for any network at all.",
     low="Think of a cell of the plain ground, hidden by its own mean colour. What does the copy look like, and how "
-    "much can the answer of any network change?",
-    high="A share cannot be above 1.",
+    "much can the output of any network change?",
+    high="A fraction cannot be above 1.",
     typical=1.0,
     slips={
-        "That is chance among nine tiles. But the tiles are not alike any more: what does it change to hide a cell of "
-        "the plain ground by its own mean colour?": 0.11,
-        "That is the result with nine pieces. Now eight tiles are plain: what does it change to hide one of them by "
+        "That is chance among nine tiles. But the tiles are not identical any more: what does it change to hide a "
+        "cell of the plain ground by its own mean colour?": 0.11,
+        "That is the result with nine patches. Now eight tiles are plain: what does it change to hide one of them by "
         "its own mean colour?": 0.06,
         "That is chance among 36 cells. But most cells are plain now: what does it change to hide one of them by its "
         "own mean colour?": 0.03,
@@ -32,8 +32,8 @@ check_favourite = Choice(
     wrong={
         "a": "Chance is the wrong comparison here. Look down the bright column: what do the heads do that are for "
         "something else?",
-        "c": "A head may know its photograph and still miss now and then. The question is what a hit is compared with: "
-        "look down the bright column.",
+        "c": "A head may detect its photograph and still miss now and then. The question is what a hit is compared "
+        "with: look down the bright column.",
         "d": "A hit is counted only where the best cell lies on the right tile, however well the line fits. The "
         "question is what a hit of this head is compared with.",
     },
@@ -41,7 +41,7 @@ check_favourite = Choice(
 
 
 def r2(fit_to, scored_on, shown, counts_fit, counts_score) -> float:
-    """The R² of the line that was fitted to some answers, on the same or on other answers."""
+    """The R² of the line that was fitted to some outputs, on the same or on other outputs."""
     line = Ridge(alpha=1.0).fit(shown, fit_to, sample_weight=counts_fit)
     return float(line.score(shown, scored_on, sample_weight=counts_score))
 
@@ -70,15 +70,15 @@ def check_fidelities(given):
     if torch.allclose(found, every(lambda k, v, f, c: r2(f[:, -1], f[:, k], v, c, c)), atol=1e-6):
         second = float(got[0][1])
         raise StillBroken(
-            f"I gave it three heads that each answer to a segment of their own. A line fits the second almost "
-            f"exactly, but your function says R² = {second:.2f} for it. A fitted line cannot be worse than a constant, "
-            "whose R² is 0."
+            f"I gave it three heads that each respond to a segment of their own. A line fits the second almost "
+            f"exactly, but your function returns R² = {second:.2f} for it. A fitted line cannot be worse than a "
+            "constant, whose R² is 0."
         )
     diagnose(
         found,
         want,
         {
-            "Every head gets the R² of the last head now. Each needs the score of its own line on its own answers.": (
+            "Every head gets the R² of the last head now. Each needs the score of its own line on its own outputs.": (
                 every(lambda k, v, f, c: r2(f[:, -1], f[:, -1], v, c, c))
             ),
             "The lines are right, but the R² is not weighted: copies that LIME hardly counts in the fit count fully in "

@@ -11,7 +11,7 @@ from cdlearn.course.checks.kinds import Choice, Prediction
 
 @checker
 def check_agreement(given):
-    """Checks ``given(one, other) -> (K,)``: Spearman's correlation of each head's answers to two views."""
+    """Checks ``given(one, other) -> (K,)``: Spearman's correlation of each head's outputs for two views."""
     for n, k in ((5, 3), (40, 4), (9, 1)):
         draws = torch.Generator().manual_seed(n)
         one = torch.rand(n, k, generator=draws) ** 4
@@ -21,7 +21,7 @@ def check_agreement(given):
         ranks = [torch.from_numpy(rankdata(side.numpy(), axis=0)) for side in (one, other)]
         by_row = [torch.from_numpy(rankdata(side.numpy(), axis=1)) for side in (one, other)]
         slips = {
-            "That is the correlation of the answers themselves. Take it of their ranks: a head may say the same in a "
+            "That is the correlation of the outputs themselves. Take it of their ranks: a head may rank the same in a "
             "steeper or flatter way": correlation(one, other),
             "You rank the heads within each image. Rank the images within each head: down the columns": correlation(
                 *by_row
@@ -35,7 +35,7 @@ def check_agreement(given):
         )
         otherwise = f"For {n} images it should be {rounded(want)}, not {rounded(got)}."
         diagnose(got.double(), want.double(), slips, otherwise)
-    return "A head that ranks two views alike answers to the image; one that does not answers to the crop."
+    return "A head that ranks two views the same depends on the image; one that does not depends on the crop."
 
 
 def rounded(values) -> list[float]:
@@ -68,9 +68,9 @@ def check_search(given):
             "The worst match comes first; turn the order round": wanted.amin(1).argsort(),
             "By the mean, an image that is very much the one may fail the other. Each wish must hold, so the weakest "
             "decides: take the minimum": order(wanted.mean(1)),
-            "The heads in `no` count as wanted; 1 - y is how much a head says no": order(answers[:, yes + no].amin(1)),
-            "By the product, a very sure answer makes up for a poor one. Each wish must hold, so the weakest decides: "
-            "take the minimum": order(wanted.prod(1)),
+            "The heads in `no` count as wanted; 1 - y is how far a head is off": order(answers[:, yes + no].amin(1)),
+            "By the product, a very confident output makes up for a poor one. Each wish must hold, so take the "
+            "weakest: take the minimum": order(wanted.prod(1)),
         }
         if no:
             slips["`no` is not looked at"] = order(answers[:, yes].amin(1))
@@ -79,18 +79,18 @@ def check_search(given):
     return "Heads are words: with and, or and not they make a search that no label was needed for."
 
 
-def noise(seed: int, told: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (200, 60) and labels by a coin; ``told`` moves the rows of one label away from the others."""
+def noise(seed: int, apart: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (200, 60) and labels by a coin; ``apart`` moves the rows of one label away from the others."""
     draws = np.random.default_rng(seed)
     truth = draws.integers(0, 2, 200)
-    return draws.standard_normal((200, 60)) + told * truth[:, None], np.array(["tails", "heads"])[truth]
+    return draws.standard_normal((200, 60)) + apart * truth[:, None], np.array(["tails", "heads"])[truth]
 
 
 @checker
 def check_score(given):
     """Checks ``given(rows, truth, count) -> float``: accuracy on images that lent no label to the classifier."""
     scores = [number(call(given, *noise(seed), 100), "the accuracy") for seed in range(6)]
-    clear = number(call(given, *noise(9, told=3.0), 100), "the accuracy")
+    clear = number(call(given, *noise(9, apart=3.0), 100), "the accuracy")
     found = sum(scores) / len(scores)
     if found > 0.9:
         raise Wrong(
@@ -100,16 +100,16 @@ def check_score(given):
     if found > 0.58:
         raise StillBroken(
             "Rows of pure noise, labels by a coin: on images that it has not seen, every classifier is right every "
-            f"second time on average. This score says {found:.2f}."
+            f"second time on average. This score is {found:.2f}."
         )
     if clear < 0.1:
-        raise Wrong("Two groups that lie far apart get a score near 0: that is the share that went wrong.")
+        raise Wrong("Two groups that lie far apart get a score near 0: that is the fraction that went wrong.")
     if clear < 0.9 or found < 0.42:
         raise Wrong(
             f"Pure noise should score about 0.5, and two groups that lie far apart nearly 1. Yours are {found:.2f} and "
             f"{clear:.2f}."
         )
-    return "Noise scores 0.5 now. With few labels the mistake hides: 20 known answers among 2,400 hardly show."
+    return "Noise scores 0.5 now. With few labels the mistake hides: 20 known labels among 2,400 hardly show."
 
 
 check_few_labels = Prediction(
@@ -129,11 +129,11 @@ check_few_labels = Prediction(
 
 check_how_many = Choice(
     "b",
-    "Two tests, and they ask different things: whether the groups lie apart, and whether other images would give the "
+    "Two tests of different things: whether the groups lie apart, and whether other images would give the "
     "same groups. Then chance is taken off: clouds of the same width without groups.",
     {
         "a": "Noise in this many directions is only the lowest bar. Four quarters of an evenly filled square reach "
-        "0.41 without being groups, which is why the advice also asks what clouds of the same width reach.",
+        "0.41 without being groups, which is why the advice also compares with what clouds of the same width reach.",
         "c": "A cut that can be repeated need not be a group: cut a sausage into twenty slices, and two halves of the "
         "images agree quite well. Compare the silhouette at 20 with its peak.",
         "d": "K-means returns k clusters for any k and any cloud, so curves above 0 prove no groups. Between which "

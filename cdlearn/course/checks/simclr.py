@@ -103,8 +103,8 @@ SLIPS = {
     "neighbour": "Your pairs are neighbours: 0 with 1, 2 with 3. Here all first views come before all second views, "
     "so row i belongs to row i + N",
     "no positive": "The positive is missing from your denominator. Eq. 3 leaves out k = i only, so that the loss is "
-    "minus the log of a share, and never below 0",
-    "sign": "The sign is wrong. The loss is minus the log of the positive's share, so it is positive",
+    "minus the log of a probability, and never below 0",
+    "sign": "The sign is wrong. The loss is minus the log of the positive's probability, so it is positive",
 }
 
 
@@ -166,7 +166,7 @@ def check_gradient(given) -> None:
 def check_loss_of_kinds(given):
     """Checks ``given(n, kinds, cosine, temperature) -> float``: NT-Xent when only the image's kind is known.
 
-    n images, n/kinds of each kind; rows of one kind are alike (cosine 1), rows of two kinds have the given cosine.
+    n images, n/kinds of each kind; rows of one kind are equal (cosine 1), rows of two kinds have the given cosine.
     """
     for n, kinds, cosine, temperature in (
         (128, 4, 0.0, 0.5),
@@ -186,11 +186,11 @@ def check_loss_of_kinds(given):
             )
 
         slips = {
-            "You count only the partner as alike. Of the 2n/kinds rows of a kind, 2n/kinds - 1 are alike to row i":
+            "You count only the partner as equal. Of the 2n/kinds rows of a kind, 2n/kinds - 1 equal row i":
                 loss(1, 2 * n - 2),
             "You count row i itself. 2n/kinds rows are of its kind, but one of them is i, which Eq. 3 leaves out":
                 loss(alike + 1, others),
-            "The partner is missing from the denominator. It is one of the rows alike to row i": loss(alike - 1, others)
+            "The partner is missing from the denominator. It is one of the rows equal to row i": loss(alike - 1, others)
                 if alike > 1 else math.nan,
             "You count n rows. The matrix holds both views, so there are 2n": loss(n // kinds - 1, n - n // kinds)
                 if n > kinds else math.nan,
@@ -210,6 +210,6 @@ def check_loss_of_kinds(given):
             "cosine 1, and how many have the given one?",
         )
     return (
-        "One formula covers both ends: 1 kind gives ln(2n-1), n kinds at right angles give the orthogonal floor. Each "
-        "value in between belongs to a network that tells so many kinds apart, and nothing else."
+        "One formula covers both ends: 1 kind gives ln(2n-1), n orthogonal kinds give the lower end. Each "
+        "value in between belongs to a network that separates so many kinds, and nothing else."
     )

@@ -77,12 +77,12 @@ check_doubled_batch = Prediction(
 
 check_hardest_rows = Choice(
     right="b",
-    praise="A row's loss is high when many other rows are as near as its partner. A piece of grass finds two bright "
+    praise="A row's loss is high when many other rows are as near as its partner. A patch of grass finds two bright "
     "blocks in its row: its own photograph and gravel.",
     wrong={
         "a": "A bright block is a crowd at a cosine near 1, and that costs something. But the partner is just as near, "
         "and all other columns of the row are dark. Does another row have a larger crowd?",
-        "c": "A dark block is no crowd: the pieces in it are told apart, so they hardly compete with the partner. "
+        "c": "A dark block is no crowd: the patches in it are separated, so they hardly compete with the partner. "
         "Which rows have the most bright cells?",
         "d": "The loss is a mean, but each row has its own columns. Compare how many bright cells the rows have.",
     },

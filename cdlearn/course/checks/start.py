@@ -13,7 +13,7 @@ check_pixel_clusters = Choice(
     praise="Every row has one colour and many photographs. To raw pixels, colour is the largest difference.",
     wrong={
         "a": "Look along one row: does it show one photograph, or several in one colour?",
-        "c": "Some rows show large pieces beside small ones. What do all pieces of a row share?",
+        "c": "Some rows show large patches beside small ones. What do all patches of a row have in common?",
         "d": "The rows are not mixed at random: something is the same along each of them.",
     },
 )
@@ -38,14 +38,14 @@ check_blind_guess = Prediction(
 
 check_loss_curves = Choice(
     right="c",
-    praise="The dotted line at 4.54 is the score of heads that say nothing. The heads end a few hundredths of a "
-    "nat below it: their answers say something, but this loss hardly rewards it.",
+    praise="The dotted line at 4.54 is the score of heads whose outputs are all 0.5. The heads end a few hundredths "
+    "of a nat below it: their outputs carry information, but this loss hardly rewards it.",
     wrong={
-        "a": "This loss cannot come near 0: among 255 others, a partner never gets the whole share. Compare the curve "
-        "with its dotted line instead.",
+        "a": "This loss cannot come near 0: among 255 others, a partner never gets the whole probability. Compare the "
+        "curve with its dotted line instead.",
         "b": "The fall of the curve alone does not show that. Its last points lie close to the dotted line. What "
         "would heads do that score exactly this line?",
-        "d": "Heads that answer 0.5 to everything score 4.54. Where does the orange curve end, above or below?",
+        "d": "Heads whose outputs are all 0.5 score 4.54. Where does the orange curve end, above or below?",
     },
 )
 
@@ -94,16 +94,16 @@ def reference_purity(labels: Tensor, clusters: Tensor) -> float:
 def slips_of_purity(labels: Tensor, clusters: Tensor) -> dict[str, float]:
     """What plausible wrong functions give for these labels and clusters."""
     groups = [labels[clusters == c] for c in clusters.unique()]
-    shares = [int(torch.bincount(group).max()) / len(group) for group in groups]
+    fractions = [int(torch.bincount(group).max()) / len(group) for group in groups]
     largest_clusters = [int(torch.bincount(clusters[labels == c]).max()) for c in labels.unique()]
     return {
         "You compare cluster numbers with label numbers as they are. K-means numbers its clusters at random: name "
         "each cluster after its most common label first.": float((labels == clusters).float().mean()),
         "You take the mean of the clusters' purities, so a cluster of one image counts as much as a large one. Add up "
-        "the images that are named correctly, then divide by the number of all images.": sum(shares) / len(shares),
+        "the images that are named correctly, then divide by the number of all images.": sum(fractions) / len(groups),
         "You look the other way round: the largest cluster of each label. That rewards putting everything into one "
         "cluster. Take the most common label of each cluster.": sum(largest_clusters) / len(labels),
-        "That is the share of the most common label of all; the clusters play no part in it. Find the most common "
+        "That is the fraction of the most common label of all; the clusters play no part in it. Find the most common "
         "label of each cluster.": int(torch.bincount(labels).max()) / len(labels),
         "You return a number of images; divide it by the number of all images.": reference_purity(labels, clusters)
         * len(labels),

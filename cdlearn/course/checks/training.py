@@ -58,7 +58,7 @@ SCHEDULE_SLIPS: dict[str, Callable[[int, int, float, int], float]] = {
     "While the rate rises, your cosine is missing. Both factors count from step 0, so multiply them.": (
         lambda t, T, peak, w: peak * (_rise(t, w) if t < w else 0.5 * (1 + math.cos(math.pi * t / T)))
     ),
-    "Your values are shares of the peak: multiply by peak.": lambda t, T, peak, w: schedule(t, T, 1.0, w),
+    "Your values are fractions of the peak: multiply by peak.": lambda t, T, peak, w: schedule(t, T, 1.0, w),
 }
 
 
@@ -112,7 +112,7 @@ def check_total_loss(given) -> str:
             number(call(given, z1, z2, l1, l2, alpha), "The loss"),
             total,
             {
-                "You add the entropy, so minimising the loss makes every head as sure of itself as it can be. Entropy "
+                "You add the entropy, so minimising the loss makes every head as confident as it can be. Entropy "
                 "should be *maximised*: subtract it.": p["inst"] + p["feat"] + alpha * p["ent"],
                 "α stands before the feature loss; it weighs the entropy alone (Eq. 11).": (
                     p["inst"] + alpha * p["feat"] - p["ent"]
@@ -123,18 +123,18 @@ def check_total_loss(given) -> str:
                 "α is not used: your loss is always the one for α = 1.": p["inst"] + p["feat"] - p["ent"],
                 "Your feature loss compares rows of y: that is the instance level again. Heads are columns: give "
                 "nt_xent the transposes, y1.T and y2.T.": p["inst"] + p["feat on rows"] - alpha * p["ent"],
-                "Your feature loss was given the logits; Eq. 6 compares the answers y = sigmoid(logits). Cosines of "
-                "logits can be negative, those of answers cannot.": p["inst"] + p["feat of logits"] - alpha * p["ent"],
-                "Your entropy looks at the first view alone; Eq. 10 takes the mean over both views' heads.": (
+                "Your feature loss was given the logits; Eq. 6 compares the outputs y = sigmoid(logits). Cosines of "
+                "logits can be negative, those of outputs cannot.": p["inst"] + p["feat of logits"] - alpha * p["ent"],
+                "Your entropy is of the first view alone; Eq. 10 takes the mean over both views' heads.": (
                     p["inst"] + p["feat"] - alpha * p["ent 1"]
                 ),
-                "Your entropy looks at the second view alone; Eq. 10 takes the mean over both views' heads.": (
+                "Your entropy is of the second view alone; Eq. 10 takes the mean over both views' heads.": (
                     p["inst"] + p["feat"] - alpha * p["ent 2"]
                 ),
                 "You add up both views' entropies; Eq. 10 is their mean, so yours doubles α.": (
                     p["inst"] + p["feat"] - 2 * alpha * p["ent"]
                 ),
-                "normalized_entropy takes logits and applies the sigmoid itself; you gave it answers that had gone "
+                "normalized_entropy takes logits and applies the sigmoid itself; you gave it outputs that had gone "
                 "through a sigmoid already.": p["inst"] + p["feat"] - alpha * p["ent of y"],
                 "The two temperatures are swapped: 0.5 belongs to the instances, 1.0 to the heads.": (
                     p["inst τ=1"] + p["feat τ=½"] - alpha * p["ent"]

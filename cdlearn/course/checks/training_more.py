@@ -108,17 +108,17 @@ def check_step(given) -> str:
 
 check_loss_end = Prediction(
     within=0.2,
-    praise="A network that knows the photograph and nothing else stands at 3.98. The real one knows a little more, "
-    "which lowers the loss, and its two views of a piece do not agree perfectly, which raises it. It ends slightly "
+    praise="A network that encodes the photograph alone has 3.98. The real one encodes a little more, "
+    "which lowers the loss, and its two views of a patch do not agree perfectly, which raises it. It ends slightly "
     "above.",
-    low="Lower than 3.98 means telling pieces of one photograph apart, and in every pair of views. Two crops of one "
+    low="Lower than 3.98 means separating patches of one photograph, and in every pair of views. Two crops of one "
     "brick wall look too much alike for that.",
     high="Knowing the photograph is enough for 3.98: only 30 of 254 negatives then stand where the positive stands. "
     "Twelve epochs suffice for that.",
     typical=4.09,
     slips={
-        "That is where the loss begins: ln 255 = 5.54 is the loss of a network to which all pieces look alike.": 5.54,
-        "3.57 would need every two pieces at right angles, also two pieces of one brick wall. They look alike, so z "
+        "That is where the loss begins: ln 255 = 5.54 is the loss of a network with identical patches.": 5.54,
+        "3.57 would need every two patches orthogonal, also two patches of one brick wall. They look alike, so z "
         "cannot tell them apart.": 3.57,
         "0 is out of reach at any quality: 254 negatives at a cosine of 0 outvote one positive at 1, because the "
         "temperature is 0.5.": 0.0,
@@ -127,15 +127,15 @@ check_loss_end = Prediction(
 
 check_heads_curve = Choice(
     "b",
-    "The dotted line is the yardstick, not zero. Heads that answer 0.5 to everything score exactly there, so what "
+    "The dotted line is the yardstick, not zero. Heads whose outputs are all 0.5 score exactly there, so what "
     "counts is the little way below it.",
     {
-        "a": "A share of the start says nothing when there is so little room. Answers lie between 0 and 1, so no two "
-        "heads can have a cosine below 0, and heads with answers near 0.5 are nearly parallel. Which line could the "
+        "a": "A fraction of the start means little when there is so little room. Outputs lie between 0 and 1, so no "
+        "two heads can have a cosine below 0, and with outputs near 0.5 they are nearly parallel. Which line could the "
         "curve reach at best?",
-        "c": "The loss cannot approach 0: even with all 128 heads at right angles, 254 negatives outvote one positive "
+        "c": "The loss cannot approach 0: even with all 128 heads orthogonal, 254 negatives outvote one positive "
         "at temperature 1, which leaves 4.55. And both curves are nearly flat in the last epochs.",
         "d": "Orange lies below blue because the entropy is subtracted, and the right-hand picture shows that the "
-        "entropy stays high. High entropy means doubtful answers, not sure ones.",
+        "entropy stays high. High entropy means uncertain outputs, not confident ones.",
     },
 )
