@@ -148,13 +148,14 @@ def test_names_sizes_and_indices(runs, images, files, tmp_path):
     run = run_on("shapes", tmp_path / "run")
     heads = cdlearn.load(run, stage="output")
     assert list(heads.get_feature_names_out()[:2]) == ["head_0", "head_1"]
-    names = {"0": "red", "2": "round", "3": "round", "4": " ", "5": 7, "99": "x"}
+    names = {"0": "red", "2": "round", "3": "round", "4": " ", "99": "x"}
     (run / "names.json").write_text(json.dumps({"heads": names, "clusters": {}}))
-    named = ["red", "head_1", "round (head_2)", "round (head_3)", "head_4", "head_5"]
+    named = ["red", "head_1", "head_2", "head_3", "head_4", "head_5"]  # a name given twice names neither
     assert list(heads.get_feature_names_out()[:6]) == named
-    for damaged in ("", "[]", '{"heads": 3}'):
+    for damaged in ("", "[]", '{"heads": 3}', '{"heads": {"5": 7}}'):
         (run / "names.json").write_text(damaged)
-        assert heads.get_feature_names_out()[0] == "head_0"
+        with pytest.raises(UserError, match=r"names\.json holds no names"):
+            heads.get_feature_names_out()
 
 
 def test_as_many_neighbours_vote_as_the_rarest_class_has_labels(runs):

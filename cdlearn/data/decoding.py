@@ -144,8 +144,7 @@ def _decoded(source, size: int, ranges: deep.Ranges | None, square: bool) -> tup
             if values is not None:
                 image = deep.to_image(values, own(values) if ranges is None else ranges)
             image, on_black = to_rgb(image.transpose(turn) if turn is not None else image)
-            if square:
-                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR) if square else image.copy()
     return image, Noted(count, on_black, shallow)
 
 

@@ -164,7 +164,7 @@ def resumed(run: Path, given: dict, skip_bad: bool) -> tuple[Config, bool]:
     config = described["config"]
     data = given.get("data", config.data)
     moved = config.data not in NAMES and data not in NAMES
-    if moved and not Path(data).is_dir():
+    if moved and not expanded(data).is_dir():
         raise UserError(f"{run} learned from {data}, and there is no such folder now; pass --data FOLDER")
     asked = {"preset_name" if name == "preset" else name: value for name, value in given.items()}
     changed = [

@@ -121,7 +121,7 @@ def named(config: Config) -> str:
 def stages(model: nn.Module, config: Config, some: ImageSet) -> dict[str, Tensor]:
     """Both stages, and for CD untrained heads."""
     features = embed(model, some.images, config.size, amp=config.amp)
-    if hasattr(model, "untrained_output"):
+    if model.has_heads:
         features["untrained heads"] = untrained_heads(model, features["backbone"], config.seed)
     return features
 

@@ -78,7 +78,7 @@ def scores_of_stages(model: nn.Module, config: Config, images: ImageSet) -> list
     """A row for each of h, z, untrained heads and y, as far as the method has them; spread 0: collapsed."""
     features = embed(model, images.images, config.size, amp=config.amp)
     found = {"h": features["backbone"]}
-    if hasattr(model, "untrained_output"):
+    if model.has_heads:
         device = next(model.parameters()).device
         with torch.no_grad():
             found["z"] = model.projector(features["backbone"].to(device)).float().cpu()
