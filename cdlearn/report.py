@@ -61,7 +61,7 @@ def check_asked(asked: argparse.Namespace) -> None:
     """Raises UserError unless there is a run, or features with the images that they are of, and nothing else."""
     if asked.features is None:
         if asked.run is None:
-            raise UserError("a run is missing; give its folder, or --features FILE --data FOLDER; see --help")
+            raise UserError("RUN is missing: give the folder of a run, or --features FILE --data FOLDER; see --help")
         asked.run = folder_of(asked.run)
         return
     if asked.run is not None:
