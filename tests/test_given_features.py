@@ -84,7 +84,7 @@ def test_a_report_without_any_network(pictures, tmp_path, capsys, monkeypatch):
         (["--features", "f.npy", "--data", "pictures", "--stage", "output"], "omit --stage"),
         (["--features", "f.npy", "--data", "pictures", "--limit", "5"], "omit --limit"),
         (["run", "--features", "f.npy", "--data", "pictures"], "--features replaces a run; omit run"),
-        ([], "a run is missing; give its folder, or --features FILE --data FOLDER"),
+        ([], "RUN is missing: give the folder of a run, or --features FILE --data FOLDER"),
     ],
 )
 def test_what_contradicts_itself_is_one_line(given, says, pictures, tmp_path, capsys, monkeypatch):

@@ -6,9 +6,9 @@
     python tests/benchmarks/pretrained.py --table
 
 The tiny backbone of SimCLR, 32 px. ImageNet's weights were not at hand, so the start is this very network, trained on
-20,000 images of CIFAR-10; tiny10's photographs are of ten other classes. Seconds are of the processor, in one thread;
-the learning rate falls with the time (budget.py). *frozen*: the backbone stays as it starts, so its scores are those
-without any training, and the row is about z, the output.
+20,000 images of CIFAR-10 (JPEG copy) for 240,000 views; tiny10 has other photographs, mostly of other classes. Seconds
+are of the processor, in one thread; the learning rate falls with the time (budget.py). *frozen*: the backbone stays as
+it starts, so the scores of h are those without any training, and the row is about z, the output.
 """
 
 import argparse
