@@ -20,8 +20,8 @@ def bare(content: bytes) -> bytes | None:
     if content.startswith(b"\xff\xd8\xff"):
         return jpeg(content)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        chunks = b"".join(webp(content))
-        return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+        kept = b"".join(webp(content))
+        return b"RIFF" + struct.pack("<I", 4 + len(kept)) + b"WEBP" + kept
     return None
 
 
