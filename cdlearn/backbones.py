@@ -1,6 +1,7 @@
 """The network f: images -> h. A small one for laptops, and torchvision's ResNets."""
 
 import sys
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,15 @@ from cdlearn.runtime.normalizing import NormalizingConv
 
 BACKBONES = ("tiny", "resnet18", "resnet34", "resnet50")
 STEMS = ("small", "imagenet")
+
+
+class Backbone(nn.Module):
+    """What :func:`backbone` returns; torchvision's networks have ``dim``, too, once they come from there.
+
+    dim: size of h.
+    """
+
+    dim: int
 
 
 class ResidualBlock(nn.Module):
@@ -32,7 +42,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x), inplace=True)
 
 
-class TinyResNet(nn.Module):
+class TinyResNet(Backbone):
     """A stem and three residual blocks: (N, 3, S, S) in [0, 1] -> (N, 4 width), averaged over the image.
 
     The small stem folds each 2x2 square of pixels into 12 channels, then applies a 3x3 convolution. This loses nothing
@@ -57,7 +67,7 @@ class TinyResNet(nn.Module):
         return self.blocks(self.stem(x)).mean(dim=(2, 3))
 
 
-def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool = False) -> nn.Module:
+def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool = False) -> Backbone:
     """A network without its classifier: (N, 3, S, S) float in [0, 1] -> h (N, .dim).
 
     Args:
@@ -73,7 +83,7 @@ def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool =
     if stem not in STEMS:
         raise ValueError(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
     if name == "tiny":
-        return with_small_maps(TinyResNet(width, stem))
+        return cast(Backbone, with_small_maps(TinyResNet(width, stem)))
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; there are {', '.join(BACKBONES)}")
     net = getattr(torchvision.models, name)(weights=None)
@@ -87,7 +97,7 @@ def backbone(name: str, stem: str = "small", width: int = 32, normalized: bool =
     elif normalized:
         (fresh, net.conv1) = (net.conv1, NormalizingConv(3, 64, 7, 2, padding=3, bias=False))
         net.conv1.weight = fresh.weight
-    return with_small_maps(net)
+    return cast(Backbone, with_small_maps(net))
 
 
 def warn_about_stem(stem: str, size: int) -> None:

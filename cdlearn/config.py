@@ -6,6 +6,7 @@ Nothing here imports torch at first, so that ``--help`` and a misspelt option ar
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
+from typing import Any
 
 from cdlearn.presets import RECIPES, settings_for
 from cdlearn.runtime import options
@@ -169,7 +170,7 @@ class Config:
         return pairs
 
     @classmethod
-    def from_dict(cls, settings: dict) -> "Config":
+    def from_dict(cls, settings: Any) -> "Config":
         """The reverse of :meth:`as_dict`. A setting that an older version did not have yet takes its default.
 
         Only ``stored`` does not: runs from before it kept their images at ``size``.

@@ -1,6 +1,6 @@
 """The presets, from a laptop to the paper, what they change for a data set, and the recipes of views and loss."""
 
-PRESET_SETTINGS = {
+PRESET_SETTINGS: dict[str, dict] = {
     "smoke": dict(width=8, heads=16, dim=16, hidden=32, batch_size=64, epochs=2, limit=512, crop=(0.2, 1.0)),
     "laptop": dict(crop=(0.2, 1.0)),
     "gpu": dict(backbone="resnet18", hidden=512, batch_size=512, heads=256, dim=256, epochs=200, crop=(0.2, 1.0),
@@ -11,7 +11,7 @@ PRESET_SETTINGS = {
 # Half a swatch still shows the pattern, and so does a third of a patch: hence a gentler crop. Hue carries no
 # information on either: hence any hue shift
 _HUE = dict(hue=0.5)
-ON = {
+ON: dict[str, dict[str, dict]] = {
     "shapes": {
         "smoke": dict(crop=(0.5, 1.0)) | _HUE,
         "laptop": dict(crop=(0.5, 1.0), epochs=16, heads=256) | _HUE,
@@ -36,7 +36,7 @@ RECIPES = {"published": {}, "cifar": _WEAK, "stl10": _STRONG, "imagenet10": {**_
 
 def settings_for(preset: str, data: str, recipe: str | None) -> dict:
     """What a preset changes for a data set; ``recipe`` is the one asked for, None leaves it to preset and data."""
-    settings = {"preset_name": preset, **PRESET_SETTINGS[preset]}
+    settings: dict = {"preset_name": preset, **PRESET_SETTINGS[preset]}
     if preset == "paper":
         settings["recipe"] = data if data in RECIPES else "cifar"
     elif data in ON:

@@ -55,10 +55,10 @@ class Trainer:
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
         model = fresh_model(config) if model is None else checked(model, config)
-        model = model.to(self.device, memory_format=torch.channels_last)
+        model = model.to(self.device).to(memory_format=torch.channels_last)
         self.model = distributed.synchronised(model, self.device)
-        settings = dict(lr=config.lr, weight_decay=config.weight_decay, fused=True)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), **settings)
+        weights, decay = self.model.parameters(), config.weight_decay
+        self.optimizer = torch.optim.AdamW(weights, lr=config.lr, weight_decay=decay, fused=True)
         self.views_per_image = model.views_per_image + config.small_views
         self.views = TwoViews.of(config, model.views_per_image, config.small_views)
         self.generator = torch.Generator(self.device)
@@ -144,11 +144,11 @@ class Trainer:
             plain = self.views.apply_part, self.network
             self.compile()
             if not compiling.works(self.trial, self.model):
-                self.views.apply_part, self.network = plain
+                self.views.apply_part, self.network = plain  # type: ignore[method-assign]
 
     def compile(self) -> None:
         """Let torch.compile make a graph of the views and one of the loss for every size, when it is first seen."""
-        self.views.apply_part = compiling.compiled(self.views.apply_part)
+        self.views.apply_part = compiling.compiled(self.views.apply_part)  # type: ignore[method-assign]
         self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 
     def trial(self) -> None:
@@ -213,7 +213,7 @@ def check_count(config: Config, images: int) -> None:
 def fresh_model(config: Config, start: pretrained.Weights | None = None) -> Method:
     """What a run starts from, on its device: the seed's weights, like the random network; ``start`` in the backbone."""
     with rng.drawing(torch.device("cpu"), config.seed, "weights"):
-        return build(config, start and start.put_into).to(pick_device(config.device))
+        return build(config, start.put_into if start else None).to(pick_device(config.device))
 
 
 def fit(
@@ -244,7 +244,7 @@ def fit(
         Interrupted: after a signal that asks to stop (see cdlearn.runtime.signals), once the run is saved.
     """
     out = out and expanded(out)
-    state = checkpoint.read(out / "checkpoint.pt") if resume else {}
+    state = checkpoint.read(out / "checkpoint.pt") if resume and out else {}
     if config.weights and model is None:
         config, start = pretrained.resolved(config, start, state)
         model = fresh_model(config, start)
@@ -291,7 +291,7 @@ def run(trainer: Trainer, out: Path | None, progress: bool, after_epoch, caught:
                 end_epoch(trainer)
                 if after_epoch:
                     after_epoch(trainer)
-            if to_save:
+            if to_save and out:
                 save(trainer, out)
                 saved = time.monotonic()
             if stop:

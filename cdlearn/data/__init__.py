@@ -41,8 +41,9 @@ def folder_named(data: str | Path) -> Path | None:
     if os.path.exists(place):
         raise UserError(f"{text} is a file; --data takes a folder of images or one of {', '.join(NAMES)}")
     name = text if len(text) <= 100 else f"{text[:100]}..."
-    known = ", ".join(NAMES)
-    raise UserError(f"no folder and no data set named {name!r}{did_you_mean(text, NAMES)}; known are {known}")
+    raise UserError(
+        f"no folder and no data set named {name!r}{did_you_mean(text, NAMES)}; known are {', '.join(NAMES)}"
+    )
 
 
 def load(
@@ -80,8 +81,7 @@ def load(
         raise UserError(f"limit {limit}: must be at least 1")
     folder, root = folder_named(name_or_folder), expanded(root)
     if folder:
-        of = (size, limit, seed, skip_bad, root, progress, stored)
-        return folders.load_folder(folder, *of, reading=reading)
+        return folders.load_folder(folder, size, limit, seed, skip_bad, root, progress, stored, reading=reading)
     if name_or_folder == "shapes":
         return make_shapes(limit or SHAPES, size, seed)
     if name_or_folder == "patches":
@@ -91,7 +91,7 @@ def load(
     if name_or_folder == "imagenet10":
         of = (size, limit, seed, skip_bad, root, progress, stored, named.IMAGENET10, reading)
         return folders.load_folder(root / "imagenet10", *of)
-    whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(name_or_folder, root)
+    whole = named.digits(size) if name_or_folder == "digits" else named.downloaded(str(name_or_folder), root)
     if limit is not None and limit < len(whole):
         whole = whole.take(folders.draw(len(whole), limit, seed))
     return replace(whole, images=named.resized(whole.images, stored or 2 * size))

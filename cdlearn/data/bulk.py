@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ def decode_all(
 
     good: list[int] = []
     facts = Facts()
-    start, spread = 0, map
+    start = 0
+    spread: Callable = map
     Image.preinit()  # its parts are imported now, so as not to count as the first file's time
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = tqdm(total=len(files), desc="decoding", unit="image", disable=not progress, leave=False)

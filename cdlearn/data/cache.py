@@ -119,7 +119,7 @@ def build(
                 good, facts = decode_all(files, pixels, skip_bad, progress, ranges)
                 pixels.flush()
                 np.save(part / "kept.npy", np.array(good, dtype=np.int64))
-                about = json.dumps(asdict(Kept(*(origin or ()), facts=facts)))
+                about = json.dumps(asdict(Kept(*(origin or ("", "")), facts)))
                 (part / "about.json").write_text(about, errors="surrogateescape")
                 os.replace(part / "about.json", cache.with_suffix(".json"))
                 os.replace(part / "kept.npy", kept(cache))

@@ -195,7 +195,7 @@ def pages(image: Image.Image | None, source) -> int:
 def orientation(image: Image.Image | None) -> Image.Transpose | None:
     """What turns an image upright, by its EXIF or XMP data; None where it is upright, or they are damaged."""
     try:
-        return TURNS.get(image.getexif().get(0x0112))
+        return TURNS.get(image.getexif().get(0x0112, 0)) if image is not None else None
     except Exception:
         return None
 

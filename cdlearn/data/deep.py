@@ -13,6 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,7 @@ try:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its warnings about metadata name no file
 except ImportError:  # then Pillow reads what it can of TIFF
-    tifffile = None
+    tifffile = None  # type: ignore[assignment]
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of unsigned numbers: white is the largest of the first of these that holds all
 ROBUST = (0.1, 99.9)  # percentiles of all values that are black and white in float and signed images
@@ -54,11 +55,11 @@ def may_be_deep(head: bytes) -> bool:
     return head[:2] in (b"II", b"MM", b"P2", b"P3", b"P5", b"P6", b"PF", b"Pf") or head[4:8] == b"jP  "
 
 
-def values_of(image: Image.Image | None, content) -> Values | None:
+def values_of(image: Any, content) -> Values | None:
     """The numbers of an opened image with more than 8 bits or with signs, as they are in the file; None for others.
 
     Args:
-        image: as Pillow opened it, or None where it could not, which happens to TIFF alone.
+        image: a PIL.Image as Pillow opened it, or None where it could not, which happens to TIFF alone.
         content: the path of the file, or its bytes in a BytesIO.
     """
     kind = image.format if image is not None else "TIFF"
@@ -131,7 +132,7 @@ def pnm(content) -> Values | None:
     return Values(numbers.reshape((height, width, channels) if channels > 1 else (height, width)))
 
 
-def tiff(image: Image.Image | None, content) -> Values | None:
+def tiff(image: Any, content) -> Values | None:
     """The numbers of a TIFF: by Pillow, which reads more compressions, or by tifffile, which reads more dtypes."""
     tags = {} if image is None else image.tag_v2
     signs = {int(sign) for sign in np.atleast_1d(tags.get(339, 1))}
@@ -243,7 +244,7 @@ def survey(files: list[Path], read) -> dict[str, Deep]:
 def ranged(seen: list[tuple[str, float, float, np.ndarray]]) -> dict[str, Deep]:
     """(kind, least, largest, some values) of each image -> the range of each kind."""
     if not any(kind == "signed" and least < 0 for kind, least, *_ in seen):  # a whole number of 32 bits, as a rule
-        seen = [("unsigned" if kind == "signed" else kind, *rest) for kind, *rest in seen]
+        seen = [("unsigned" if kind == "signed" else kind, low, high, some) for kind, low, high, some in seen]
     made = {}
     for kind in sorted({kind for kind, *_ in seen}):
         of = [found[1:] for found in seen if found[0] == kind]

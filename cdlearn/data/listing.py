@@ -147,7 +147,7 @@ def look_through(folder: Path, only: list[str] | None = None) -> Listing:
             with os.scandir(where) as entries:
                 inside = list(entries)
         except OSError as error:
-            found.unreadable.append((where, error.strerror))
+            found.unreadable.append((where, error.strerror or str(error)))
             continue
         beside = {Path(entry.name).stem.lower() for entry in inside if is_image(entry.name)}
         for entry in inside:

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cdlearn.data.deep import UNKNOWN, Ranges
 
@@ -20,7 +21,7 @@ class Reading:
         return {"side": self.side, "ranges": {kind: list(pair) for kind, pair in self.ranges.items()}}
 
     @classmethod
-    def from_dict(cls, saved: object) -> "Reading | None":
+    def from_dict(cls, saved: Any) -> "Reading | None":
         """The reverse of :meth:`as_dict`; None for anything else."""
         try:
             ranges = {kind: (float(black), float(white)) for kind, (black, white) in saved["ranges"].items()}

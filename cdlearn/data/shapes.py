@@ -18,7 +18,7 @@ from cdlearn.data.imageset import ImageSet
 
 SHAPES = 4096  # images of the default data set
 CLASSES = ("dots, small, grid", "dots, large, brick", "bars, small, brick", "bars, large, grid")
-VALUES = {
+VALUES: dict[str, tuple[str, ...]] = {
     "form": ("dots", "bars"),
     "scale": ("small", "large"),
     "layout": ("grid", "brick"),

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
@@ -60,7 +61,7 @@ class Autoencoder(Method):
     masked: float = 0.0  # fraction of the values of x that are set to 0 before encoding; all of x is to be rebuilt
     variational: bool = False
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.code = nn.Linear(backbone.dim, config.dim * (2 if self.variational else 1))
@@ -71,7 +72,10 @@ class Autoencoder(Method):
     def encode(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """h (N, backbone.dim) -> the code (N, dim) and None; for the VAE its mean and its log variance."""
         code = at_least_float32(self.code(h))
-        return code.chunk(2, dim=1) if self.variational else (code, None)
+        if not self.variational:
+            return code, None
+        mean, log_variance = code.chunk(2, dim=1)
+        return mean, log_variance
 
     def decode(self, code: Tensor) -> Tensor:
         """(N, dim) -> images (N, 3, size, size) in (0, 1)."""
@@ -86,7 +90,7 @@ class Autoencoder(Method):
         """Plain images x (N, 3, S, S) -> ``loss`` and its terms."""
         seen = x * (distributed.random_like(torch.rand_like, x) >= self.masked) if self.masked else x
         code, log_variance = self.encode(self.backbone(seen.contiguous(memory_format=torch.channels_last)))
-        if not self.variational:
+        if log_variance is None:
             (error,) = distributed.averaged(F.mse_loss(self.decode(code), x))
             return {"loss": error, "reconstruction": error}
         drawn = code + distributed.random_like(torch.randn_like, code) * torch.exp(0.5 * log_variance)

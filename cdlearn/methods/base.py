@@ -1,6 +1,6 @@
 """What the Trainer asks of a method: the loss, and hooks that do nothing unless a method needs them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -28,14 +28,15 @@ class Method(nn.Module):
     least_epochs: ClassVar[tuple[int, str]] = (1, "")  # how many its phases need, and what happens in fewer
     uses_backbone: ClassVar[bool] = True  # False: it brings a network of its own, which weights of others do not fit
     has_heads: ClassVar[bool] = False  # whether untrained_output gives a control for the output
+    history: list[dict[str, float]]  # the rows of metrics.csv, once it is trained
 
-    def training_loss(self, *views: Tensor, x: Tensor | None = None) -> dict[str, Tensor]:
+    def training_loss(self, *views: Any, **plain: Any) -> dict[str, Tensor]:
         """The loss of a batch, and the terms that it consists of.
 
         Args:
             views: ``views_per_image`` random views, float (N, 3, S, S) in [0, 1]; none if that is 1. With
                 ``multi_crop`` the small ones (N, 3, s, s) come behind them.
-            x: the images without augmentation, likewise, if ``needs_unaugmented``; else None.
+            plain: ``x``, the images without augmentation, likewise, if ``needs_unaugmented``; else None.
 
         Returns:
             Scalars by name. The first, ``loss``, is minimised; the others are reported.

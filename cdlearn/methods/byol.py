@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
@@ -44,7 +45,7 @@ def regression_of_views(predictions: Sequence[Tensor], targets: Sequence[Tensor]
         for other, target in enumerate(targets)
         if place != other
     ]
-    return 2 * (sum(found) / len(found))
+    return 2 * (sum(found, found[0].new_zeros(())) / len(found))
 
 
 def momentum(step: int, steps: int, start: float) -> float:
@@ -73,12 +74,12 @@ class BYOL(Method):
 
     multi_crop = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config = config
         self.online = nn.Sequential(backbone, projector(backbone.dim, config.hidden, config.dim))
         self.predictor = projector(config.dim, config.hidden, config.dim)
-        self.backbone, self.projector = without_gradient(self.online)
+        self.backbone, self.projector = without_gradient(self.online).children()
 
     def target(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> z of the target (M, dim)."""

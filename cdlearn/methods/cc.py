@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn import losses
+from cdlearn.backbones import Backbone
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -56,7 +57,7 @@ class CC(Method):
 
     multi_crop, needs_clusters = True, True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.projector = mlp(backbone.dim, config.hidden, config.dim)
@@ -76,7 +77,8 @@ class CC(Method):
             log_p = [F.log_softmax(losses.at_least_float32(each), dim=1) for each in gathered[count:]]
             instance = losses.over_pairs(losses.instance_loss, gathered[:count], config.instance_temperature)
             cluster = losses.over_pairs(cluster_contrast, log_p, config.feature_temperature)
-            uneven = 2 * (sum(map(imbalance, log_p)) / count)  # of two views their sum, as published
+            uneven = sum(map(imbalance, log_p), log_p[0].new_zeros(()))
+            uneven = 2 * (uneven / count)  # of two views their sum, as published
         return {"loss": instance + cluster + uneven, "instance": instance, "cluster": cluster, "imbalance": uneven}
 
     def represent(self, x: Tensor) -> dict[str, Tensor]:

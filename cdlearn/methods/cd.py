@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cdlearn import losses
+from cdlearn.backbones import Backbone
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
 from cdlearn.runtime import distributed
@@ -41,7 +42,7 @@ class CD(Method):
 
     multi_crop, has_heads = True, True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         if config.heads < 2:
             raise ValueError(f"heads is {config.heads}; CD contrasts heads with each other and needs at least 2")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cdlearn import k_means, losses
 from cdlearn.augment import to_size
+from cdlearn.backbones import Backbone
 from cdlearn.methods.base import Method
 from cdlearn.methods.cc import mlp
 from cdlearn.methods.views import forward_views, with_backbone
@@ -59,7 +60,7 @@ class Centres(Method):
     needs_unaugmented = True
     needs_clusters = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.projector = mlp(backbone.dim, config.hidden, config.dim)

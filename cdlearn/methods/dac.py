@@ -13,8 +13,9 @@ rate does not depend on their number.
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import feature_heads
@@ -49,11 +50,12 @@ class DAC(Method):
         config: reads clusters, hidden, per_view_batch_norm.
     """
 
+    relaxed: Tensor
     needs_unaugmented = True
     needs_clusters = True
     least_epochs = (2, "the thresholds never move, so that only the clearest pairs count")
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         # without BatchNorm before the softmax all outputs start nearly equal, and every pair counts as one cluster

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import feature_heads
@@ -58,7 +59,7 @@ class DCCM(Method):
     needs_unaugmented = True
     needs_clusters = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.clusters = feature_heads(backbone.dim, config.hidden, config.clusters)  # as DAC's

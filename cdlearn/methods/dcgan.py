@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.autoencoder import decoder
 from cdlearn.methods.base import Method
@@ -48,7 +49,7 @@ class DCGAN(Method):
     views_per_image = 1
     needs_unaugmented = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.discriminator = nn.Linear(backbone.dim, 1)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cdlearn.augment import luma
+from cdlearn.backbones import Backbone
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import with_backbone
 from cdlearn.runtime import distributed
@@ -119,7 +120,7 @@ class DeCNN(Method):
     has_unused_parameters = True  # the filters of all layers but one
     least_epochs = (LAYERS, "the filters of the last layers never learn")
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.backbone = Layers(backbone.dim)
         self.layer = 0  # the one that learns; set before every step

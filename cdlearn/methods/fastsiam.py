@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
@@ -34,10 +35,10 @@ def prediction_of_others(predictions: Sequence[Tensor], targets: Sequence[Tensor
         raise ValueError("FastSiam needs at least 2 views: a single one has no others to predict")
     with torch.autocast(predictions[0].device.type, enabled=False):
         targets = [at_least_float32(target.detach()) for target in targets]
-        total = sum(targets)
+        total, none = sum(targets, torch.zeros_like(targets[0])), torch.zeros_like(targets[0])
         likeness = [
             F.cosine_similarity(at_least_float32(prediction), total - own, dim=1).mean()  # the length is no matter
-            for prediction, own in zip_longest(predictions, targets, fillvalue=0)
+            for prediction, own in zip_longest(predictions, targets, fillvalue=none)
         ]
         return -torch.stack(likeness).mean()
 
@@ -48,7 +49,7 @@ class FastSiam(Method):
     views_per_image = 4
     multi_crop = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.projector = nn.Sequential(

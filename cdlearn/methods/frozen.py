@@ -3,10 +3,10 @@
 import torchvision
 from torch import nn
 
-from cdlearn.backbones import TinyResNet
+from cdlearn.backbones import Backbone, TinyResNet
 
 
-class Frozen:
+class Frozen(nn.Module):
     """A backbone that stays in evaluation mode: its BatchNorm neither uses nor moves the statistics of a batch."""
 
     def train(self, mode: bool = True):
@@ -21,7 +21,8 @@ class FrozenResNet(Frozen, torchvision.models.ResNet):
     pass
 
 
-def frozen(net: nn.Module) -> nn.Module:
+def frozen(net: Backbone) -> Backbone:
     """``net``, a backbone, for good without gradient and in evaluation mode."""
-    net.__class__ = FrozenTiny if isinstance(net, TinyResNet) else FrozenResNet  # it adds no attribute
+    kind: type = FrozenTiny if isinstance(net, TinyResNet) else FrozenResNet
+    net.__class__ = kind  # it adds no attribute
     return net.requires_grad_(False).eval()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods import per_image
 from cdlearn.methods.base import Method
@@ -50,16 +51,18 @@ class JULE(Method):
         config: reads clusters, dim, size, seed, amp, per_view_batch_norm.
     """
 
+    means: Tensor
     needs_clusters = True
     least_epochs = (8, "the small clusters are made of the features of an untrained network")
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.projector = nn.Linear(backbone.dim, config.dim)
         self.register_buffer("means", torch.zeros(config.clusters, config.dim))  # of K clusters, 0 until there are any
         self.groups = per_image.PerImage()  # (N, 2): small cluster and cluster of every image
-        self.merging, self.batch = False, None  # set before every step
+        self.merging = False  # this and the next are set before every step
+        self.batch: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, 3, S, S) -> z (M, dim) of unit norm."""

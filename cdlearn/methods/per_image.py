@@ -25,6 +25,8 @@ class PerImage(nn.Module):
     As a buffer it is saved, moved and shared between processes like any other. It takes the shape of what is loaded.
     """
 
+    of: Tensor
+
     def __init__(self):
         super().__init__()
         self.register_buffer("of", torch.zeros(0))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32
 from cdlearn.methods.base import Method
 from cdlearn.methods.cc import imbalance
@@ -46,7 +47,7 @@ class PICA(Method):
     needs_unaugmented = True
     needs_clusters = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.clusters = nn.Linear(backbone.dim, config.clusters)

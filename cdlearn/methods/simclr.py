@@ -1,8 +1,9 @@
 """SimCLR (Chen et al., 2020): the instance level alone. It is CD without the feature heads (Table 6)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from cdlearn import losses
+from cdlearn.backbones import Backbone
 from cdlearn.methods.base import Method
 from cdlearn.methods.cd import projector
 from cdlearn.methods.views import forward_views, with_backbone
@@ -14,7 +15,7 @@ class SimCLR(Method):
 
     multi_crop = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.projector = projector(backbone.dim, config.hidden, config.dim)

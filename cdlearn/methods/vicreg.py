@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cdlearn.backbones import Backbone
 from cdlearn.losses import at_least_float32, over_pairs
 from cdlearn.methods.base import Method
 from cdlearn.methods.views import forward_views, with_backbone
@@ -52,10 +53,10 @@ def vicreg_loss(*z: Tensor) -> dict[str, Tensor]:
     if len(z[0]) < 2:
         raise ValueError("VICReg needs at least 2 images: a single one has no variance")
     with torch.autocast(z[0].device.type, enabled=False):
-        z = [at_least_float32(each) for each in z]
+        z = tuple(at_least_float32(each) for each in z)
         invariance = over_pairs(F.mse_loss, z)
-        variance = sum(map(variance_loss, z)) / len(z)
-        redundant = 2 * (sum(map(covariance, z)) / len(z))
+        variance = sum(map(variance_loss, z), z[0].new_zeros(())) / len(z)
+        redundant = 2 * (sum(map(covariance, z), z[0].new_zeros(())) / len(z))
         loss = INVARIANCE * invariance + VARIANCE * variance + COVARIANCE * redundant
     return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": redundant}
 
@@ -65,7 +66,7 @@ class VICReg(Method):
 
     multi_crop = True
 
-    def __init__(self, backbone: nn.Module, config):
+    def __init__(self, backbone: Backbone, config):
         super().__init__()
         self.config, self.backbone = config, backbone
         self.expander = expander(backbone.dim, config.hidden, config.dim)

@@ -41,7 +41,9 @@ def with_backbone(h: Tensor, output: Callable[[Tensor], Tensor]) -> dict[str, Te
 
 def shrinking_parts(net: nn.Module) -> list[nn.Module]:
     """The parts of a backbone between which its maps get smaller, in order: tiny's blocks, the layers of a ResNet."""
-    return list(net.blocks) if isinstance(net, TinyResNet) else [net.layer1, net.layer2, net.layer3, net.layer4]
+    if isinstance(net, TinyResNet):
+        return list(net.blocks)
+    return [net.get_submodule(f"layer{number}") for number in range(1, 5)]
 
 
 def with_maps(net: nn.Module, x: Tensor, parts: list[nn.Module]) -> tuple[Tensor, list[Tensor]]:

@@ -10,6 +10,7 @@ Without a process group every function here does nothing.
 
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cdlearn.runtime.errors import UserError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def ranks() -> int:
@@ -137,7 +140,7 @@ class GlobalBatchNorm(_BatchNorm):
             return (centred * (self.weight * scale).view(shape) + self.bias.view(shape)).to(x.dtype)
 
 
-def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+def synchronised(model: Network, device: torch.device) -> Network:
     """``model`` with BatchNorm over the global batch; parameters, buffers and their names stay what they are."""
     if ranks() == 1:
         return model

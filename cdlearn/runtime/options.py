@@ -72,7 +72,7 @@ def _pair(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_number, value))
 
 
-KINDS = {
+KINDS: dict[Any, Kind] = {
     bool: Kind(lambda value: isinstance(value, bool), "true or false"),
     int: Kind(_whole, "a whole number", "N", 0),
     int | None: Kind(lambda value: value is None or _whole(value), "a whole number or none", "N", None),
