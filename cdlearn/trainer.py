@@ -55,7 +55,7 @@ class Trainer:
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
         model = fresh_model(config) if model is None else checked(model, config)
-        model = model.to(self.device).to(memory_format=torch.channels_last)
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = distributed.synchronised(model, self.device)
         weights, decay = self.model.parameters(), config.weight_decay
         self.optimizer = torch.optim.AdamW(weights, lr=config.lr, weight_decay=decay, fused=True)

@@ -9,7 +9,7 @@ import pytest
 from browsing import chromium, opening, saved, wait
 from pages import contents, review
 
-from cdlearn.estimator import is_known
+from cdlearn.few_labels import is_known
 from cdlearn.pages.build import build
 
 NAME = "document.querySelector('#panel-image .file')?.textContent"

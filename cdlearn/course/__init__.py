@@ -83,7 +83,7 @@ def picture(figure: Figure, alt: str = "") -> Image:
 
 
 def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, ImageSet]:
-    """A model at the preset's preset, changed by ``settings``, with its Config and images; trained once, then loaded.
+    """A model at the notebooks' preset, changed by ``settings``, with its Config and images; trained once, then loaded.
 
     The model's ``history`` holds a row an epoch. Runs are kept in runs/course; one whose settings differ in anything is
     not taken for it. Remove the folder to train anew.
@@ -91,13 +91,18 @@ def trained(progress: bool = False, **settings) -> tuple[nn.Module, Config, Imag
     config = Config.preset(preset(), **settings)
     images = load(config.data, config.size, config.limit, config.seed, stored=config.stored)
     config = config.for_images(images)
-    out = home_of(config, HOME / "runs" / "course")
+    out = run_folder(config)
     if (out / "done").exists():
         model, _ = checkpoint.load_model(out)
         model.to(pick_device(config.device), memory_format=torch.channels_last)  # as a fresh one
         model.history = checkpoint.read(out / "checkpoint.pt")["history"]
         return model, config, images
     return trained_into(out, config, images, progress), config, images
+
+
+def run_folder(config: Config) -> Path:
+    """Where :func:`trained` keeps the model of these settings."""
+    return home_of(config, HOME / "runs" / "course")
 
 
 def trained_into(out: Path, config: Config, images: ImageSet, progress: bool) -> nn.Module:
