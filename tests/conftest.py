@@ -31,3 +31,10 @@ def pictures(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / f"{number:02d}.png")
     return tmp_path / "pictures"
+
+
+def pytest_collection_modifyitems(items):
+    """The tests on a GPU run in the process that test_gpu.py opens; here only the test that opens it counts."""
+    if not os.environ.get("CDLEARN_TEST_GPU"):
+        opens = "test_in_a_process_that_sees_the_gpu"
+        items[:] = [item for item in items if item.path.name != "test_gpu.py" or item.name == opens]
