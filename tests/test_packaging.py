@@ -11,7 +11,7 @@ HOME = Path(__file__).resolve().parents[1]
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())
 MODULES = {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow"}
-COME_ALONG = {"IPython": "jupyterlab", "jupyter_client": "jupyterlab", "tifffile": "scikit-image"}
+COME_ALONG = {"IPython": "jupyterlab", "jupyter_client": "jupyterlab"}
 OPTIONAL = {"pillow_heif", "pillow_jxl", "tomli"}  # used where they are installed
 
 
