@@ -55,6 +55,7 @@ class Trainer:
         self.images = prefetch.nearest(images, self.device)
         self.batches = prefetch.Batches(self.images, self.device)
         model = fresh_model(config) if model is None else checked(model, config)
+        # torch's types know a device or a memory format, not both at once; in one call a GPU is sent one copy
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = distributed.synchronised(model, self.device)
         weights, decay = self.model.parameters(), config.weight_decay
@@ -147,7 +148,10 @@ class Trainer:
                 self.views.apply_part, self.network = plain  # type: ignore[method-assign]
 
     def compile(self) -> None:
-        """Let torch.compile make a graph of the views and one of the loss for every size, when it is first seen."""
+        """Let torch.compile make a graph of the views and one of the loss for every size, when it is first seen.
+
+        The compiled function takes the place of a method, which mypy refuses on principle.
+        """
         self.views.apply_part = compiling.compiled(self.views.apply_part)  # type: ignore[method-assign]
         self.network = compiling.compiled(self.network) if compiling.loss_pays() else self.network
 

@@ -23,7 +23,7 @@ try:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its warnings about metadata name no file
 except ImportError:  # then Pillow reads what it can of TIFF
-    tifffile = None  # type: ignore[assignment]
+    tifffile = None  # type: ignore[assignment]  # typed as a module
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of unsigned numbers: white is the largest of the first of these that holds all
 ROBUST = (0.1, 99.9)  # percentiles of all values that are black and white in float and signed images

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 try:
     import fcntl
 except ImportError:  # Windows, whose locks filelock asks for in another way, and all of whose file systems have them
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # typed as a module
 HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)  # another process has the lock; any other error means: no locks
 ASK_AGAIN = 10.0  # seconds after which a process that waits asks again whether there are locks
 
